@@ -1,0 +1,1 @@
+"""The queue on Postgres. Knows nothing of how Kafka clients spell things."""
