@@ -36,7 +36,8 @@ class Schemas:
             StatementError: a marker has no schema.
         """
         # Only texts from this distribution's own .sql files come here, which is what LiteralString asks for.
-        return cast("LiteralString", _MARKER.sub(self._qualify, sql))
+        filled: str = _MARKER.sub(self._qualify, sql)
+        return cast("LiteralString", filled)
 
     def _qualify(self, marker: re.Match[str]) -> str:
         schema = self.names.get(marker[1])
@@ -82,9 +83,7 @@ def _parsed(package: str, filename: str) -> Mapping[str, str]:
     text = read_sql(package, filename)
     starts = list(_NAME.finditer(text))
     ends = [*(match.start() for match in starts[1:]), len(text)]
-    return {
-        match[1]: _body(match[1], text[match.end() : end]) for match, end in zip(starts, ends, strict=True)
-    }
+    return {match[1]: _body(match[1], text[match.end() : end]) for match, end in zip(starts, ends, strict=True)}
 
 
 def _body(name: str, block: str) -> str:

@@ -14,19 +14,19 @@ on conflict (topic, partition) do nothing;
 
 -- name: read_topic
 -- Who numbers the topic, and whether its jobs may run here.
-select topic, partitions, partitioner, sequencer, gate, keep_value, owner_group, owner_kind
+select topic, partitions, partitioner, sequencer, gate, keep_value, owner_group, owner_kind, opened_at
 from /*queue.*/job_topic
 where topic = %(topic)s;
 
 -- name: list_topics
 -- Every topic, by name.
-select topic, partitions, partitioner, sequencer, gate, keep_value, owner_group, owner_kind
+select topic, partitions, partitioner, sequencer, gate, keep_value, owner_group, owner_kind, opened_at
 from /*queue.*/job_topic
 order by topic;
 
 -- name: share_gate
 -- The gate and the sequencer, held still until this transaction ends.
-select topic, gate, sequencer
+select topic, gate, sequencer, keep_value
 from /*queue.*/job_topic
 where topic = any(%(topics)s)
 order by topic
@@ -63,7 +63,8 @@ where topic = %(topic)s;
 -- name: set_gate
 -- Opens or closes the topic's row; waits for batches that are being written.
 update /*queue.*/job_topic
-set gate = %(gate)s
+set gate = %(gate)s,
+  opened_at = case when %(gate)s = 'open' then coalesce(opened_at, now()) else opened_at end
 where topic = %(topic)s;
 
 -- name: copy_group_offset

@@ -50,6 +50,7 @@ create table /*queue.*/job_topic (
   owner_group text,
   owner_kind  text check (owner_kind in ('consumer', 'share')),
   created_at  timestamptz not null default now(),
+  opened_at   timestamptz,
   check ((owner_group is null) = (owner_kind is null))
 );
 
@@ -60,6 +61,8 @@ create table /*queue.*/job_partition (
   next_offset bigint not null default 0 check (next_offset >= 0),
   primary key (topic, partition)
 ) with (fillfactor = 50);
+
+comment on column /*queue.*/job_topic.opened_at is 'when the gate was first opened; before that no job of the topic can have run here';
 
 -- Where each consumer group stands: the next offset that it will read.
 create table /*queue.*/job_group_offset (

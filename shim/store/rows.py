@@ -1,0 +1,153 @@
+"""Rows of ``job_queue`` in the binary format of COPY, and the digest of what they hold. Pure.
+
+A COPY field is a 4-byte length (-1 for null) and the bytes. That is also how the digest frames its fields, so the
+digest of a row is SHA-256 over a slice of it: partition, log_offset, timestamp_ms, timestamp_type, key, value, headers.
+"""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from struct import Struct
+from typing import NamedTuple
+
+from shim.store.values import JSON_NULL, View
+
+COLUMNS = (
+    "topic",
+    "partition",
+    "log_offset",
+    "timestamp_ms",
+    "timestamp_type",
+    "key",
+    "value",
+    "headers",
+    "encoding",
+    "payload",
+    "created_at",
+    "last_error",
+    "process_after",
+)
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_TRAILER = b"\xff\xff"
+INFINITY = 2**63 - 1
+"""``timestamptz 'infinity'``, in Postgres' microseconds since 2000."""
+
+_NULL = b"\xff\xff\xff\xff"
+_POSTGRES_EPOCH_MS = 946_684_800_000
+_FIRST_US = -211_813_488_000_000_000
+_LAST_US = 9_223_371_331_199_999_999
+_BYTEA_OID = 17
+
+_INT = Struct(">i").pack
+_IDENTITY = Struct(">iiiqiqih").pack
+_PAYLOAD = Struct(">iB").pack
+_TIMES = Struct(">iqiiq").pack
+_TIME = Struct(">iq").pack
+_ARRAY = Struct(">iiiii").pack
+_DIGEST = Struct(">qq").unpack_from
+_JSONB_VERSION = 1
+_ROW = tuple.__new__  # a NamedTuple's own constructor costs three times as much
+
+Headers = Iterable[tuple[bytes, bytes | None]]
+
+
+class Row(NamedTuple):
+    """One encoded row, and the two halves of its digest as signed 64-bit integers."""
+
+    copy: bytes
+    digest_high: int
+    digest_low: int
+
+
+class RowEncoder:
+    """Encodes the records of one topic.
+
+    Args:
+        topic: the topic of all records that the encoder will be given.
+        now_us: the database's clock, in microseconds since 2000; the creation time of records that bear none.
+        parked: whether rows land behind a closed gate, at ``process_after = 'infinity'``.
+        keep_value: without it, a value that its view tells in full (JSON, text) is not stored a second time.
+    """
+
+    def __init__(self, topic: str, *, now_us: int, parked: bool, keep_value: bool = True) -> None:
+        self._prefix = Struct(">h").pack(len(COLUMNS)) + _field(topic.encode())
+        self._now_us = now_us
+        self._parked = parked
+        self._keep_value = keep_value
+        self._encodings = {name: _field(name.encode()) for name in ("json", "text", "bytes", "tombstone")}
+
+    def encode(
+        self,
+        partition: int,
+        offset: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None,
+        timestamp_ms: int,
+        timestamp_type: int,
+        view: View,
+        held: str | None = None,
+    ) -> Row:
+        """Encodes one record.
+
+        Args:
+            partition: Kafka's partition.
+            offset: the record's offset, which becomes ``log_offset``.
+            key: the exact bytes, or None.
+            value: the exact bytes, or None for a tombstone.
+            headers: names and values in their order; None and an empty tuple stay apart.
+            timestamp_ms: milliseconds since 1970, -1 for none.
+            timestamp_type: as librdkafka numbers them: 0 none, 1 create time, 2 log append time.
+            view: what stands in ``encoding`` and ``payload``.
+            held: the reason for which a person must release the job (``last_error``); None for most.
+        """
+        framed_value = _NULL if value is None else _INT(len(value)) + value
+        core = _IDENTITY(4, partition, 8, offset, 8, timestamp_ms, 2, timestamp_type)
+        core += _NULL if key is None else _INT(len(key)) + key
+        framed_headers = _NULL if headers is None else headers_field(headers)
+        high, low = _DIGEST(sha256(core + framed_value + framed_headers).digest())
+        encoding, payload, _ = view
+        if not self._keep_value and encoding in {"json", "text"} and payload is not JSON_NULL:
+            framed_value = _NULL
+        created = created_us(timestamp_ms, self._now_us)
+        after = INFINITY if self._parked or held else min(created, self._now_us)
+        row = b"".join(
+            (
+                self._prefix,
+                core,
+                framed_value,
+                framed_headers,
+                self._encodings.get(encoding) or _field(encoding.encode()),
+                _PAYLOAD(len(payload) + 1, _JSONB_VERSION),
+                payload,
+                _TIMES(8, created, -1, 8, after) if held is None else _held(created, held),
+            )
+        )
+        return _ROW(Row, (row, high, low))
+
+
+def created_us(timestamp_ms: int, now_us: int) -> int:
+    """Returns a record's creation time as Postgres counts it, clamped to what timestamptz holds.
+
+    Kafka's -1 means that the record bears no time; such a record was created now.
+    """
+    if timestamp_ms == -1:
+        return now_us
+    return min(max((timestamp_ms - _POSTGRES_EPOCH_MS) * 1000, _FIRST_US), _LAST_US)
+
+
+def headers_field(headers: Headers) -> bytes:
+    """Returns headers as a COPY field of type bytea[]: name, value, name, value, ... in their order."""
+    elements = [element for header in headers for element in header]
+    if not elements:
+        return _INT(12) + _ARRAY(0, 0, _BYTEA_OID, 0, 0)[:12]
+    body = b"".join(_field(element) for element in elements)
+    has_null = int(None in elements)
+    return _INT(20 + len(body)) + _ARRAY(1, has_null, _BYTEA_OID, len(elements), 1) + body
+
+
+def _held(created: int, reason: str) -> bytes:
+    return _TIME(8, created) + _field(reason.encode()) + _TIME(8, INFINITY)
+
+
+def _field(value: bytes | None) -> bytes:
+    return _NULL if value is None else _INT(len(value)) + value
