@@ -6,6 +6,7 @@ therefore the group's committed offsets, and every doubt about them is a questio
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from migrator.errors import Exit, MigratorError, RefusedError, UsageError
@@ -34,12 +35,14 @@ class StartChoice:
     Attributes:
         kind: ``default``, ``earliest``, ``latest``, ``group``, ``groups``, ``timestamp`` or ``offsets``.
         groups: the groups named, in order.
-        offsets: by partition, for ``timestamp`` (already resolved by the broker) and ``offsets``.
+        timestamp_ms: for ``timestamp``.
+        offsets: by partition: for ``offsets`` as named, for ``timestamp`` as the broker resolved it.
         text: as the user spelled it, for the record.
     """
 
     kind: str
     groups: tuple[str, ...] = ()
+    timestamp_ms: int | None = None
     offsets: Mapping[int, int] | None = None
     text: str = "default"
 
@@ -342,8 +345,21 @@ def _notes(chosen: Sequence[GroupFacts], policy: Policy, plans: Sequence[Partiti
     return notes
 
 
+def parse_timestamp(text: str) -> int:
+    """Returns an ISO 8601 time as milliseconds since 1970; a time without a zone is UTC.
+
+    Raises:
+        UsageError: the text is no such time.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a time", code="timestamp", hint="such as 2026-11-20T08:00:00Z") from None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 def parse_start(texts: Sequence[str]) -> StartChoice:
-    """Takes the values of ``--from`` apart; ``timestamp`` and ``offsets`` are resolved by the caller.
+    """Takes the values of ``--from`` apart; the offsets of ``timestamp`` and ``offsets`` are for the caller to find.
 
     Raises:
         UsageError: a value is none of the known forms, or they contradict each other.
@@ -358,8 +374,10 @@ def parse_start(texts: Sequence[str]) -> StartChoice:
             return StartChoice("group", groups=names, text=text)
     elif len(texts) == 1 and texts[0] in {"earliest", "latest", "groups"}:
         return StartChoice(texts[0], text=text)
-    elif len(texts) == 1 and kinds <= {"timestamp", "offsets"} and texts[0].partition(":")[2]:
-        return StartChoice(kinds.pop(), text=text)
+    elif kinds == {"timestamp"} and len(texts) == 1:
+        return StartChoice("timestamp", timestamp_ms=parse_timestamp(text.partition(":")[2]), text=text)
+    elif kinds == {"offsets"} and len(texts) == 1 and text.partition(":")[2]:
+        return StartChoice("offsets", text=text)
     raise UsageError(
         f"--from {text!r} is not understood",
         code="from",

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from migrator.embedded.process import Account
+from migrator.embedded.process import Account, identity
 from migrator.errors import CannotStartError
 
 _DISTRIBUTION = Path("/usr/lib/postgresql")
@@ -74,9 +74,7 @@ def _can_run(program: Path, account: Account) -> bool:
             capture_output=True,
             check=False,
             cwd="/",
-            user=account.uid,
-            group=account.gid,
-            extra_groups=[],
+            **identity(account),
         )
     except PermissionError:
         return False

@@ -21,6 +21,7 @@ from migrator.embedded.binaries import major_version, postgres_bin_dir, reachabl
 from migrator.embedded.process import (
     ServerProcess,
     free_port,
+    identity,
     keep_folder,
     remove_folder,
     temporary_folder,
@@ -185,7 +186,7 @@ class EmbeddedPostgres:
         return self._process
 
     def _initdb(self) -> None:
-        argv = [
+        argv: list[str | Path] = [
             *(self._bin_dir / "initdb", "--pgdata", self.data_dir, "--username=postgres", "--auth=trust"),
             *("--encoding=UTF8", *self._locale(), "--no-sync", "--no-instructions"),
         ]
@@ -195,9 +196,7 @@ class EmbeddedPostgres:
             text=True,
             check=False,
             cwd=self.folder,
-            user=self._account and self._account.uid,
-            group=self._account and self._account.gid,
-            extra_groups=[] if self._account else None,
+            **identity(self._account),
         )
         if done.returncode:
             raise CannotStartError(f"initdb failed: {done.stderr.strip()}", code="postgres-initdb-failed")
@@ -257,5 +256,3 @@ def _remove_shared_memory(data_dir: Path) -> None:
     lines = (data_dir / "postmaster.pid").read_text().splitlines()
     identifier = int(lines[6].split()[1])
     ctypes.CDLL(None).shmctl(identifier, _IPC_RMID, None)
-
-

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypedDict
 
 from migrator.embedded import guardian
 from migrator.errors import CannotStartError
@@ -32,6 +33,21 @@ class Account:
     name: str
     uid: int
     gid: int
+
+
+class Identity(TypedDict):
+    """The part of ``subprocess``' arguments that says as whom a program runs."""
+
+    user: int | None
+    group: int | None
+    extra_groups: list[int] | None
+
+
+def identity(account: Account | None) -> Identity:
+    """Arguments for ``subprocess`` that run a program as ``account``; None for ourselves."""
+    if account is None:
+        return Identity(user=None, group=None, extra_groups=None)
+    return Identity(user=account.uid, group=account.gid, extra_groups=[])
 
 
 def unprivileged_account() -> Account | None:
@@ -158,9 +174,7 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 cwd=log.parent,
                 start_new_session=True,
-                user=account and account.uid,
-                group=account and account.gid,
-                extra_groups=[] if account else None,
+                **identity(account),
             )
         guard("watch", self.pid, int(farewell))
 

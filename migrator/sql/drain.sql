@@ -2,18 +2,19 @@
 -- A topic's identity, frozen; nothing when the topic is known already.
 insert into /*migrator.*/drain_source (
   queue_schema, topic, cluster_id, topic_id, partitions, cleanup_policy, retention_ms,
-  start_choice, end_choice, format, queue_oid
+  start_choice, end_choice, format, uncertain, queue_oid
 )
 values (
   %(queue_schema)s, %(topic)s, %(cluster_id)s, %(topic_id)s, %(partitions)s, %(cleanup_policy)s, %(retention_ms)s,
-  %(start_choice)s, %(end_choice)s, %(format)s, %(queue_oid)s
+  %(start_choice)s, %(end_choice)s, %(format)s, %(uncertain)s,
+  %(queue_oid)s
 )
 on conflict (queue_schema, topic) do nothing;
 
 -- name: read_source
 -- A topic's identity as it was frozen, and whether its drain has reached its end.
 select id, topic, cluster_id, topic_id, partitions, cleanup_policy, start_choice, end_choice, format,
-  queue_oid, complete
+  uncertain, queue_oid, complete
 from /*migrator.*/drain_source
 where queue_schema = %(queue_schema)s and topic = %(topic)s;
 
@@ -87,24 +88,16 @@ set next_offset = wanted.to_offset,
   marker = stored.marker + wanted.marker,
   lost = stored.lost + wanted.lost,
   unexplained = stored.unexplained + wanted.unexplained
-from (
-  select locked.source_id, locked.partition, batch.*
-  from /*migrator.*/drain_offset as locked
-  join unnest(
-    %(source_ids)s::integer[], %(partitions)s::integer[], %(epochs)s::bigint[],
-    %(from_offsets)s::bigint[], %(to_offsets)s::bigint[], %(delivered)s::bigint[], %(skipped)s::bigint[],
-    %(compacted)s::bigint[], %(aborted)s::bigint[], %(marker)s::bigint[], %(lost)s::bigint[],
-    %(unexplained)s::bigint[]
-  ) as batch (
-    batch_source, batch_partition, epoch, from_offset, to_offset, delivered, skipped,
-    compacted, aborted, marker, lost, unexplained
-  )
-    on batch.batch_source = locked.source_id and batch.batch_partition = locked.partition
-    and batch.epoch = locked.epoch and batch.from_offset = locked.next_offset
-  order by locked.source_id, locked.partition
-  for no key update of locked
-) as wanted
+from unnest(
+  %(source_ids)s::integer[], %(partitions)s::integer[], %(epochs)s::bigint[],
+  %(from_offsets)s::bigint[], %(to_offsets)s::bigint[], %(delivered)s::bigint[], %(skipped)s::bigint[],
+  %(compacted)s::bigint[], %(aborted)s::bigint[], %(marker)s::bigint[], %(lost)s::bigint[], %(unexplained)s::bigint[]
+) as wanted (
+  source_id, partition, epoch, from_offset, to_offset, delivered, skipped,
+  compacted, aborted, marker, lost, unexplained
+)
 where stored.source_id = wanted.source_id and stored.partition = wanted.partition
+  and stored.epoch = wanted.epoch and stored.next_offset = wanted.from_offset
 returning (extract(epoch from clock_timestamp()) * 1000000)::bigint - 946684800000000 as now_us;
 
 -- name: set_aside
@@ -181,15 +174,13 @@ select count(*)
 from /*queue.*/job_queue
 where topic = %(topic)s and log_offset is not null;
 
--- name: judge_json
--- Whether jsonb takes each of these texts: null where it does, else the SQLSTATE.
-select /*queue.*/job_jsonb_sqlstate(value) as sqlstate
-from unnest(%(values)s::text[]) with ordinality as given (value, position)
-order by position;
-
 -- name: bound_transaction
 -- Limits this transaction alone, whatever the role's own settings are.
 select set_config('lock_timeout', %(lock_timeout)s, true),
   set_config('statement_timeout', %(statement_timeout)s, true),
   set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, true),
   set_config('client_connection_check_interval', %(check_interval)s, true);
+
+-- name: analyze_queue
+-- Statistics after a bulk load; without the right to it Postgres warns and goes on.
+analyze /*queue.*/job_queue;

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import LiteralString
 
 from shim.store.errors import StatementError
 
@@ -35,9 +35,7 @@ class Schemas:
         Raises:
             StatementError: a marker has no schema.
         """
-        # Only texts from this distribution's own .sql files come here, which is what LiteralString asks for.
-        filled: str = _MARKER.sub(self._qualify, sql)
-        return cast("LiteralString", filled)
+        return _MARKER.sub(self._qualify, sql)
 
     def _qualify(self, marker: re.Match[str]) -> str:
         schema = self.names.get(marker[1])

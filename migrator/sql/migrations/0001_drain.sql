@@ -13,6 +13,7 @@ create table /*migrator.*/drain_source (
   start_choice   text not null,
   end_choice     text not null,
   format         text not null,
+  uncertain      text not null default 'enqueue' check (uncertain in ('enqueue', 'hold', 'skip')),
   queue_oid      bigint not null,
   complete       boolean not null default false,
   created_at     timestamptz not null default now(),

@@ -1,5 +1,8 @@
 -- The article's table, column for column, and then what Kafka knew of each record.
 
+-- part: queue
+-- What an existing job_queue of the article's shape is brought to, without a rewrite; adoption compares with this part.
+
 create type /*queue.*/job_status as enum ('pending', 'processing', 'completed', 'failed');
 
 create table /*queue.*/job_queue (
@@ -32,6 +35,9 @@ create index job_queue_claim_idx on /*queue.*/job_queue (topic, process_after, i
 
 -- Recovery of jobs whose worker died looks here.
 create index job_queue_recovery_idx on /*queue.*/job_queue (locked_at) where status = 'processing';
+
+-- part: others
+-- What adoption adds as it stands.
 
 comment on column /*queue.*/job_queue.payload is 'the JSON view of the value, for SQL; JSON null when the value is neither JSON nor text';
 comment on column /*queue.*/job_queue.value is 'the exact bytes produced; null for a tombstone (see encoding) and for rows inserted by plain SQL';

@@ -1,0 +1,94 @@
+"""Taking hold of partitions: by epoch, so that whoever held them before can write nothing more.
+
+A partition whose holder is known to be dead, or silent for longer than its lease, is taken at once. A holder that
+renews its lease while we look is alive, and is left alone.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+
+from migrator.drain.options import DrainOptions
+from migrator.drain.owner import dead_owners, display
+from migrator.drain.prepare import Prepared
+from migrator.drain.sources import Offset, Sources
+from migrator.errors import RefusedError
+from migrator.events import Listener, Waiting
+from migrator.postgres import Connection
+
+_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Claimer:
+    """Takes hold of partitions for one process.
+
+    Attributes:
+        conn: a connection in autocommit.
+        sources: the drain's own tables.
+        owner: this process.
+        options: what the user asked for.
+        listener: is told what is waited for.
+        stop: set when the user wants to stop.
+    """
+
+    conn: Connection
+    sources: Sources
+    owner: str
+    options: DrainOptions
+    listener: Listener
+    stop: Event
+
+    def claim(self, prepared: Prepared) -> dict[int, Offset]:
+        """Takes hold of a topic's partitions that have not reached their end; returns where they stand.
+
+        Raises:
+            RefusedError: a living drain holds them.
+        """
+        seen: dict[int, datetime | None] = {}
+        waited = 0.0
+        while True:
+            held = self._try(prepared)
+            blocked = [one for one in self._wanted(prepared) if one.owner not in (self.owner, None)]
+            if not blocked or (held and self.options.partitions is None):
+                return held
+            for one in blocked:
+                if seen.setdefault(one.partition, one.lease_until) != one.lease_until or self.stop.is_set():
+                    self._let_go(prepared, held)
+                    raise _already_running(prepared.source.topic, blocked)
+            owners = ", ".join(sorted({display(one.owner or "") for one in blocked}))
+            self.listener(Waiting(f"the lease of a drain that fell silent: {owners}", waited))
+            self.stop.wait(_POLL_SECONDS)
+            waited += _POLL_SECONDS
+
+    def _wanted(self, prepared: Prepared) -> list[Offset]:
+        only = self.options.partitions
+        return [
+            one
+            for one in self.sources.offsets(self.conn, prepared.source.id)
+            if (only is None or one.partition in only) and (one.end_offset is None or one.next_offset < one.end_offset)
+        ]
+
+    def _try(self, prepared: Prepared) -> dict[int, Offset]:
+        source_id = prepared.source.id
+        with self.conn.transaction():
+            self.sources.lock(self.conn, source_id)
+            wanted = self._wanted(prepared)
+            partitions = [one.partition for one in wanted if one.owner != self.owner]
+            dead = dead_owners(one.owner for one in wanted)
+            self.sources.claim(self.conn, source_id, partitions, self.owner, dead, self.options.lease_seconds)
+            return {one.partition: one for one in self._wanted(prepared) if one.owner == self.owner}
+
+    def _let_go(self, prepared: Prepared, held: Iterable[int]) -> None:
+        if held:
+            self.sources.release(self.conn, [prepared.source.id], self.owner)
+
+
+def _already_running(topic: str, blocked: list[Offset]) -> RefusedError:
+    owners = sorted({one.owner or "" for one in blocked})
+    return RefusedError(
+        f"topic {topic!r} is being drained already by {', '.join(map(display, owners))}",
+        code="already-running",
+        hint="let it run, or stop it (Ctrl-C finishes its batch) and run the same command again",
+    )

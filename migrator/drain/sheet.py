@@ -1,0 +1,111 @@
+"""A span with its decisions: which record becomes which row, and which none at all.
+
+The decisions are taken before the transaction begins, so that nothing is asked of Postgres while COPY runs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from migrator.drain.batch import Delivered, Span
+from migrator.kafka.records import SourceRecord, UnreadableRecord
+from shim.store.values import (
+    JSONB_MAX_BYTES,
+    Format,
+    FormatError,
+    View,
+    forced_view,
+    judged_view,
+    troublesome,
+)
+
+Judge = Callable[[Sequence[str]], Sequence[str | None]]
+"""Asks Postgres about texts: for each None where jsonb takes it, else the SQLSTATE."""
+
+_JUDGED_AT_ONCE = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that becomes no row. ``reason`` never quotes the record."""
+
+    record: Delivered
+    stage: str
+    reason: str
+    sqlstate: str | None = None
+    constraint: str | None = None
+    column: str | None = None
+
+
+@dataclass(slots=True)
+class Sheet:
+    """The rows that a span becomes: records and their views side by side, and what is dead already."""
+
+    span: Span
+    records: list[SourceRecord] = field(default_factory=list)
+    views: list[View] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+
+
+def fill(span: Span, fmt: Format, judge: Judge, *, careful: bool) -> Sheet:
+    """Decides what each record of a span becomes.
+
+    Args:
+        span: the span.
+        fmt: the format that the user forced, or ``auto``.
+        judge: asks Postgres about the values on which only it can decide.
+        careful: whether to ask also about JSON that parsers take and jsonb may not: an escaped NUL, a huge exponent.
+    """
+    sheet = Sheet(span)
+    for record in span.records:
+        _place(sheet, record, fmt)
+    _settle_doubts(sheet, fmt, judge, careful=careful)
+    return sheet
+
+
+def _place(sheet: Sheet, record: Delivered, fmt: Format) -> None:
+    if isinstance(record, UnreadableRecord):
+        sheet.dead.append(DeadLetter(record, "read", record.reason))
+        return
+    try:
+        sheet.views.append(forced_view(record.value, fmt, orjson.loads))
+    except FormatError as rejection:
+        sheet.dead.append(DeadLetter(record, "format", str(rejection)))
+    else:
+        sheet.records.append(record)
+
+
+def _settle_doubts(sheet: Sheet, fmt: Format, judge: Judge, *, careful: bool) -> None:
+    doubtful = [
+        index
+        for index, view in enumerate(sheet.views)
+        if view.doubtful
+        or (
+            view.encoding == "json" and (len(view.payload) > JSONB_MAX_BYTES or (careful and troublesome(view.payload)))
+        )
+    ]
+    rejected = set()
+    for index, sqlstate in zip(doubtful, _verdicts(sheet, doubtful, judge), strict=True):
+        view = judged_view(sheet.views[index].payload, sqlstate)
+        if fmt is Format.JSON and view.encoding == "text":
+            rejected.add(index)
+            sheet.dead.append(DeadLetter(sheet.records[index], "format", "not JSON: the value is text", sqlstate))
+        sheet.views[index] = view
+    if rejected:
+        sheet.records = [record for index, record in enumerate(sheet.records) if index not in rejected]
+        sheet.views = [view for index, view in enumerate(sheet.views) if index not in rejected]
+
+
+def _verdicts(sheet: Sheet, doubtful: Sequence[int], judge: Judge) -> list[str | None]:
+    verdicts: list[str | None] = []
+    texts: list[str] = []
+    size = 0
+    for index in doubtful:
+        payload = sheet.views[index].payload
+        if texts and size + len(payload) > _JUDGED_AT_ONCE:
+            verdicts += judge(texts)
+            texts, size = [], 0
+        texts.append(payload.decode())
+        size += len(payload)
+    return verdicts + list(judge(texts)) if texts else verdicts

@@ -1,0 +1,302 @@
+"""Migrations: numbered ``.sql`` files, each applied once, in order, in one transaction per upgrade.
+
+Files come in independent *lines*. The line ``store`` is the queue and stays for good; other lines (the migrator's) use
+the same runner in a schema of their own, so that they can leave with one statement.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from typing import Any, LiteralString, NamedTuple, cast
+
+import psycopg
+from psycopg import sql as composing
+from psycopg.rows import TupleRow, class_row
+
+from shim.store.errors import SchemaChangedError, SchemaMissingError, SchemaVersionError, StoreError
+from shim.store.statements import Schemas, Statements, quoted, read_sql
+
+Connection = psycopg.Connection[TupleRow]
+
+OLDEST_SERVER = 140000
+_FILE = re.compile(r"(\d{4})_(\w+)\.sql")
+_PLACEHOLDER_TABLE = ".schema_migration"
+
+
+class UnsupportedServerError(StoreError):
+    """The server is too old, or the database cannot hold every text.
+
+    Attributes:
+        version: the server's version number, such as 150018.
+        encoding: the database's encoding, such as ``UTF8``.
+    """
+
+    def __init__(self, version: int, encoding: str) -> None:
+        super().__init__(
+            f"Postgres 14 or later and encoding UTF8 are needed, this is {version // 10000} with {encoding}"
+        )
+        self.version = version
+        self.encoding = encoding
+
+
+class Migration(NamedTuple):
+    """One numbered file of a line; its markers are not filled."""
+
+    version: int
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of the text, whatever line ends the file was checked out with."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One migration as the database remembers it."""
+
+    version: int
+    name: str
+    checksum: str
+    applied_at: datetime
+    release: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """An independent line of migrations.
+
+    Attributes:
+        name: such as ``store``.
+        package: the package that holds the files.
+        schema: where the line's tables and its bookkeeping live.
+        table: the bookkeeping table's name.
+        schemas: what the markers in the files stand for.
+    """
+
+    name: str
+    package: str
+    schema: str
+    table: str
+    schemas: Schemas
+
+    @cached_property
+    def migrations(self) -> tuple[Migration, ...]:
+        """Every migration that this release ships, in order."""
+        matches = sorted(
+            (match for entry in files(self.package).iterdir() if (match := _FILE.fullmatch(entry.name))),
+            key=lambda match: match[0],
+        )
+        return tuple(Migration(int(match[1]), match[2], read_sql(self.package, match[0])) for match in matches)
+
+    @cached_property
+    def statements(self) -> dict[str, LiteralString]:
+        """The bookkeeping's statements, with this line's schema and table in place."""
+        filled = Statements("shim.store.sql", "schema.sql", Schemas({"line": self.schema}))
+        return {name: self._with_table(text) for name, text in filled.items()}
+
+    def _with_table(self, text: str) -> LiteralString:
+        return text.replace(_PLACEHOLDER_TABLE, "." + quoted(self.table))
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """How a line in the database compares with this release.
+
+    Attributes:
+        line: which line.
+        applied: what the database remembers, in order.
+        missing: what this release ships and the database lacks, in order.
+        changed: applied migrations whose text differs from this release's.
+        newer: applied migrations that this release does not know.
+    """
+
+    line: Line
+    applied: tuple[Applied, ...]
+    missing: tuple[Migration, ...]
+    changed: tuple[Applied, ...]
+    newer: tuple[Applied, ...]
+
+    @property
+    def current(self) -> bool:
+        """Whether the database stands exactly where this release does."""
+        return not (self.missing or self.changed or self.newer)
+
+    @property
+    def version(self) -> int:
+        """The newest applied migration; 0 when there is none."""
+        return max((applied.version for applied in self.applied), default=0)
+
+    def refuse_unknown(self) -> None:
+        """Lets nothing pass that another release made.
+
+        Raises:
+            SchemaVersionError: the database is newer than this release.
+            SchemaChangedError: an applied migration has another text in this release.
+        """
+        if self.newer:
+            raise SchemaVersionError(self.line.name, self.version, self.line.migrations[-1].version)
+        if self.changed:
+            names = ", ".join(f"{one.version:04}_{one.name}" for one in self.changed)
+            raise SchemaChangedError(f"line {self.line.name!r}: applied with another text: {names}")
+
+
+def store_line(schema: str = "public") -> Line:
+    """Returns the queue's own line, in the given schema."""
+    return Line(
+        name="store",
+        package="shim.store.sql.migrations",
+        schema=schema,
+        table="job_schema_migration",
+        schemas=Schemas({"queue": schema}),
+    )
+
+
+def check(conn: Connection, line: Line) -> SchemaState:
+    """Compares the database with this release; changes nothing."""
+    applied = _applied(conn, line)
+    shipped = {migration.version: migration for migration in line.migrations}
+    seen = {one.version for one in applied}
+    return SchemaState(
+        line=line,
+        applied=applied,
+        missing=tuple(migration for migration in line.migrations if migration.version not in seen),
+        changed=tuple(
+            one for one in applied if one.version in shipped and shipped[one.version].checksum != one.checksum
+        ),
+        newer=tuple(one for one in applied if one.version not in shipped),
+    )
+
+
+def require(conn: Connection, line: Line) -> None:
+    """Makes sure that the database stands where this release does.
+
+    Raises:
+        SchemaMissingError: nothing of the line was ever applied.
+        SchemaVersionError: the database is older or newer.
+        SchemaChangedError: an applied migration has another text in this release.
+    """
+    state = check(conn, line)
+    if not state.applied:
+        raise SchemaMissingError(line.schema, line.name)
+    state.refuse_unknown()
+    if state.missing:
+        raise SchemaVersionError(line.name, state.version, line.migrations[-1].version)
+
+
+def upgrade(
+    conn: Connection, line: Line, *, dry_run: bool = False, lock_timeout_ms: int = 5000
+) -> tuple[Migration, ...]:
+    """Applies what is missing, all of it or nothing, and returns what that was.
+
+    Args:
+        conn: a connection in autocommit.
+        line: the line to bring up to date.
+        dry_run: do it all and roll back.
+        lock_timeout_ms: how long to wait for any one lock.
+
+    Raises:
+        UnsupportedServerError: the server is too old, or the encoding is not UTF8.
+        SchemaVersionError: the database is newer than this release.
+        SchemaChangedError: an applied migration has another text in this release.
+        psycopg.Error: what Postgres refused; nothing was changed then.
+    """
+    require_server(conn)
+    with conn.transaction(force_rollback=dry_run):
+        begin_upgrade(conn, line, lock_timeout_ms)
+        state = check(conn, line)
+        state.refuse_unknown()
+        for migration in state.missing:
+            conn.execute(line.schemas.fill(migration.text))
+            record(conn, line, migration)
+    return state.missing
+
+
+def begin_upgrade(conn: Connection, line: Line, lock_timeout_ms: int) -> None:
+    """Inside a transaction: takes the line's lock and makes its schema and bookkeeping, if missing."""
+    statements = line.statements
+    conn.execute(statements["limit_waiting"], {"lock_timeout": f"{lock_timeout_ms}ms"})
+    conn.execute(statements["lock_line"], {"line": line.name, "schema": line.schema})
+    if not _answer(conn, statements["schema_exists"], {"schema": line.schema}):
+        conn.execute(_create_schema(line.schema))
+    if not _answer(conn, statements["relation_exists"], {"schema": line.schema, "relation": line.table}):
+        conn.execute(statements["create_bookkeeping"])
+
+
+def record(conn: Connection, line: Line, migration: Migration) -> None:
+    """Notes a migration as applied, in the caller's transaction."""
+    conn.execute(line.statements["record_applied"], _bookkeeping_row(line, migration))
+
+
+def require_server(conn: Connection) -> None:
+    """Makes sure that the server can hold the tables and every text.
+
+    Raises:
+        UnsupportedServerError: it is older than Postgres 14, or the database's encoding is not UTF8.
+    """
+    row = conn.execute(Statements("shim.store.sql", "schema.sql", Schemas({"line": ""}))["read_server"])
+    version, encoding = cast("tuple[int, str]", row.fetchone())
+    if version < OLDEST_SERVER or encoding != "UTF8":
+        raise UnsupportedServerError(version, encoding)
+
+
+def script(line: Line, migrations: Sequence[Migration] | None = None) -> str:
+    """Returns what `upgrade` would run on an empty database, for psql or another migration tool.
+
+    Args:
+        line: the line to print.
+        migrations: which of its migrations; all when not given.
+    """
+    body = "\n".join(
+        f"{line.schemas.fill(migration.text).strip()}\n\n{_recording(line, migration)};\n"
+        for migration in (line.migrations if migrations is None else migrations)
+    )
+    # Everybody has "public", and saying so again would need a right on the whole database.
+    prelude = "" if line.schema == "public" else f"{_create_schema(line.schema)};\n\n"
+    return f"begin;\n\n{prelude}{line.statements['create_bookkeeping']};\n\n{body}\ncommit;\n"
+
+
+def release() -> str:
+    """Returns the release of this distribution, or ``unknown`` when it runs from a plain checkout."""
+    try:
+        return version("kafka-to-postgres")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _applied(conn: Connection, line: Line) -> tuple[Applied, ...]:
+    place = {"schema": line.schema, "relation": line.table}
+    if not _answer(conn, line.statements["relation_exists"], place):
+        return ()
+    with conn.cursor(row_factory=class_row(Applied)) as cursor:
+        return tuple(cursor.execute(line.statements["read_applied"], {"line": line.name}))
+
+
+def _answer(conn: Connection, statement: LiteralString, arguments: dict[str, str]) -> bool:
+    row = conn.execute(statement, arguments).fetchone()
+    return bool(row and row[0])
+
+
+def _bookkeeping_row(line: Line, migration: Migration) -> dict[str, Any]:
+    return {
+        "line": line.name,
+        "version": migration.version,
+        "name": migration.name,
+        "checksum": migration.checksum,
+        "release": release(),
+    }
+
+
+def _recording(line: Line, migration: Migration) -> str:
+    literals = {name: composing.Literal(value).as_string() for name, value in _bookkeeping_row(line, migration).items()}
+    return line.statements["record_applied"] % literals
+
+
+def _create_schema(schema: str) -> LiteralString:
+    return f"create schema if not exists {quoted(schema)}"

@@ -1,0 +1,1 @@
+"""The suite; ``fixtures`` starts the real servers it runs on."""
