@@ -4,6 +4,7 @@ A topic that carries jobs has a history (what its group has processed) and a bac
 therefore the group's committed offsets, and every doubt about them is a question to the user, never a guess.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from enum import StrEnum
 
 from migrator.errors import Exit, MigratorError, RefusedError, UsageError
 from migrator.kafka.records import GroupFacts, PartitionFacts, TopicFacts
+
+_PARTITIONS = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 class Uncertain(StrEnum):
@@ -393,8 +396,8 @@ def parse_partitions(text: str) -> frozenset[int]:
     """
     chosen: set[int] = set()
     for piece in text.split(","):
-        first, _, last = piece.strip().partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
+        numbers = _PARTITIONS.fullmatch(piece.strip())
+        if numbers is None:
             raise UsageError(f"--partitions {text!r} is not understood", code="partitions", hint="such as 0-3,7")
-        chosen.update(range(int(first), int(last or first) + 1))
+        chosen.update(range(int(numbers[1]), int(numbers[2] or numbers[1]) + 1))
     return frozenset(chosen)

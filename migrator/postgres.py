@@ -206,7 +206,7 @@ def explain_store(error: StoreError, target: Target) -> MigratorError:
         case UnsupportedServerError():
             return CannotStartError(f"{target}: {error}", code="postgres-unsupported", hint=_SERVER_HINT)
         case UnknownTopicError():
-            return RefusedError(
+            return CannotStartError(
                 f"{target}: {error}", code="topic-unknown", hint="migrator gate status lists the topics"
             )
         case _:

@@ -134,11 +134,11 @@ class Loop:
             self._explain_silence(now - self._heard)
 
     def _explain_silence(self, seconds: float) -> None:
-        trouble = self.source.last_error
+        trouble = self.source.trouble
         if trouble is not None:
-            self.around.listener(Waiting(f"Kafka: {trouble}", seconds))
+            self.around.listener(Waiting(f"Kafka: {trouble.text}", seconds))
             if seconds > self.options.max_wait:
-                raise StoppedError(f"Kafka has been away for {seconds:.0f} s: {trouble}", code="kafka-away")
+                raise StoppedError(f"Kafka has been away for {seconds:.0f} s: {trouble.text}", code="kafka-away")
         elif self.options.until.kind != "follow":
             self._look_for_transaction(seconds)
 
@@ -178,7 +178,7 @@ class Loop:
                 raise LossError(track.place.topic, {track.place.partition: (track.next, facts.low)})
             track.lose(facts.low)
         if not track.done:
-            self.source.seek(key, track.next)
+            self.source.seek(*key, track.next)
 
 
 def _hanging(track: Track, seconds: float) -> StoppedError:

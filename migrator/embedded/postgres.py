@@ -20,6 +20,7 @@ from migrator.embedded import guardian
 from migrator.embedded.binaries import major_version, postgres_bin_dir, reachable_bin_dir
 from migrator.embedded.process import (
     ServerProcess,
+    children_of,
     free_port,
     identity,
     keep_folder,
@@ -145,7 +146,7 @@ class EmbeddedPostgres:
         """End postmaster and children with SIGKILL, as a crash of the machine would; ``start`` then recovers."""
         postmaster = self._running_process
         postmaster.send(signal.SIGSTOP)  # so that it starts no further children meanwhile
-        children = _children_of(postmaster.pid)
+        children = children_of(postmaster.pid)
         for child in children:
             guardian.send(child, signal.SIGKILL)
         postmaster.send(signal.SIGKILL)
@@ -199,7 +200,11 @@ class EmbeddedPostgres:
             **identity(self._account),
         )
         if done.returncode:
-            raise CannotStartError(f"initdb failed: {done.stderr.strip()}", code="postgres-initdb-failed")
+            raise CannotStartError(
+                f"initdb failed: {done.stderr.strip()}",
+                code="postgres-initdb-failed",
+                hint="TMPDIR=/tmp, or another folder that the server's user can reach",
+            )
 
     def _locale(self) -> tuple[str, ...]:
         if self.version >= _BUILTIN_LOCALE_SINCE:
@@ -243,12 +248,6 @@ def _defaults(fsync: bool) -> dict[str, str]:
         # Files in the data directory instead of objects that would outlive a kill -9.
         "dynamic_shared_memory_type": "mmap",
     }
-
-
-def _children_of(pid: int) -> list[int]:
-    rows = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    pairs = (map(int, row.split()) for row in rows.splitlines())
-    return [child for child, parent in pairs if parent == pid]
 
 
 def _remove_shared_memory(data_dir: Path) -> None:

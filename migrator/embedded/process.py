@@ -1,5 +1,6 @@
 """Starting a server program as a child that cannot outlive us, and waiting for it."""
 
+import atexit
 import contextlib
 import os
 import pwd
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from migrator.errors import CannotStartError
 # dialling a stopped server inside that range ends up connected to itself, and the server cannot have its port back.
 _PORTS = range(15000, 32000)
 _TAIL_BYTES = 4000
+_DISMISSAL_SECONDS = 2 * guardian.GRACE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,14 @@ class _Guardian:
             cwd="/",
             start_new_session=True,
         )
+        self._owner = os.getpid()
+        atexit.register(self.dismiss)
+
+    def dismiss(self) -> None:
+        """Have it end and remove what is left, and wait for that; only in the process that started it."""
+        if os.getpid() == self._owner and self._process.stdin is not None:
+            self._process.stdin.close()
+            self._process.wait(_DISMISSAL_SECONDS)
 
     def tell(self, verb: str, *facts: object) -> None:
         """Send one line; see the guardian for the verbs."""
@@ -139,6 +149,25 @@ def remove_folder(folder: Path) -> None:
 def keep_folder(folder: Path) -> None:
     """Leave a folder that ``temporary_folder`` made where it is, also after we have gone."""
     guard("release", folder)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes whose parent is ``pid`` at this moment."""
+    return [child for child, parent in _parents() if parent == pid]
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Each process of this machine with its parent; from /proc where there is one, else from ``ps``."""
+    proc = Path("/proc")
+    if not (proc / "self" / "stat").exists():
+        rows = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        for row in rows.splitlines():
+            child, parent = map(int, row.split())
+            yield child, parent
+        return
+    for stat in proc.glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            yield int(stat.parent.name), int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
 
 
 class ServerProcess:

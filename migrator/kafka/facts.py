@@ -16,11 +16,7 @@ from confluent_kafka import (
     KafkaException,
     TopicCollection,
     TopicPartition,
-)
-from confluent_kafka.admin import (
-    AdminClient,
-    ConfigResource,
-    OffsetSpec,  # type: ignore[attr-defined]  # public by the documentation, not by the stubs
+    admin,
 )
 
 from migrator.errors import CannotStartError, MigratorError, UsageError
@@ -28,9 +24,11 @@ from migrator.kafka.properties import KafkaProperties
 from migrator.kafka.records import Commit, GroupFacts, PartitionFacts, TopicFacts
 from migrator.kafka.reports import UNREACHABLE, Reports, denied, failed
 
+_ADMIN: Any = admin  # the documented names are not all in the package's stubs
+
 K = TypeVar("K")
 
-_SPEC: Any = OffsetSpec
+_SPEC = _ADMIN.OffsetSpec
 _MOCK = "mockCluster"
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _NO_ID = "A" * 22
@@ -62,7 +60,7 @@ class Cluster:
         self._timeout = timeout
         self._reports = Reports(properties)
         settings = {"error_cb": self._reports.error, "logger": self._reports}
-        self._client: Any = AdminClient(properties.for_client(settings))
+        self._client = _ADMIN.AdminClient(properties.for_client(settings))
         self._notices: dict[str, None] = {}
         self._cluster_id = str(self._metadata().cluster_id)
 
@@ -227,7 +225,7 @@ class Cluster:
         if self._is_mock:
             self._notice("the mock cluster says nothing about cleanup policy and retention")
             return _UNKNOWN, _UNLIMITED
-        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        resource = _ADMIN.ConfigResource(_ADMIN.ConfigResource.Type.TOPIC, topic)
         asked = self._client.describe_configs([resource], request_timeout=self._timeout)
         try:
             entries = self._all(asked, f"reading the settings of {topic!r}", lambda _: ("DescribeConfigs", topic))[

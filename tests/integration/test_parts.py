@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -24,7 +25,7 @@ from confluent_kafka.admin import AdminClient
 
 from migrator.embedded.guardian import is_running
 from migrator.embedded.parts import Broker
-from migrator.embedded.process import wait_until
+from migrator.embedded.process import children_of, wait_until
 from migrator.kafka.mock import MockCluster
 from tests.fixtures.kafka import CreateTopic, OwnKafka, create_topic_on
 from tests.fixtures.pgbouncer import PgBouncer
@@ -85,13 +86,7 @@ def by_hand() -> Iterator[Callable[[str], ByHand]]:
 
 
 def descendants(pid: int) -> set[int]:
-    rows = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    pairs = (row.split() for row in rows.splitlines())
-    parents = {int(child): int(parent) for child, parent in pairs}
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
+    return {pid}.union(*(descendants(child) for child in children_of(pid)))
 
 
 def end_with_sigterm(program: ByHand) -> None:
@@ -371,17 +366,16 @@ def test_the_second_listener_knows_its_users(own_kafka: OwnKafka) -> None:
 
     def topics(password: str) -> set[str]:
         heard: list[KafkaError] = []
-        client = AdminClient(
-            {
-                "bootstrap.servers": kafka.sasl_bootstrap_servers,
-                "security.protocol": "SASL_PLAINTEXT",
-                "sasl.mechanism": "PLAIN",
-                "sasl.username": "app",
-                "sasl.password": password,
-                "error_cb": heard.append,
-                "log_level": 0,
-            }
-        )
+        config: dict[str, Any] = {
+            "bootstrap.servers": kafka.sasl_bootstrap_servers,
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": "app",
+            "sasl.password": password,
+            "error_cb": heard.append,
+            "log_level": 0,
+        }
+        client = AdminClient(config)
         try:
             return set(client.list_topics(timeout=3).topics)
         except KafkaException:

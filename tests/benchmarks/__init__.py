@@ -1,0 +1,1 @@
+"""Benchmarks: each is one command, ``python -m tests.benchmarks.NAME``; METHOD.md says how figures are taken."""
