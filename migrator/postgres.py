@@ -47,6 +47,7 @@ _REFUSALS = (
     ("database ", "postgres-database"),
     ("unsupported startup parameter", "postgres-pooler-option"),
 )
+_LOCAL = "local socket"
 _RECORD_CLASSES = ("22", "23", "54")
 _ENVIRONMENT_CLASSES = ("08", "25", "40", "53", "55", "57", "58", "72", "XX")
 _UNIQUE_VIOLATION = "23505"
@@ -70,7 +71,7 @@ class Target:
         """
         known = _environment() | _parsed(conninfo)
         user = known.get("user", "")
-        host = known.get("host") or known.get("hostaddr") or "local socket"
+        host = known.get("host") or known.get("hostaddr") or _LOCAL
         return cls(host, known.get("port", ""), known.get("dbname") or user, user)
 
     @classmethod
@@ -253,9 +254,8 @@ def _refusal_hint(code: str, target: Target) -> str:
         "postgres-database": f"createdb {target.dbname}, or name another database in --dsn or PGDATABASE",
         "postgres-pooler-option": "unset PGOPTIONS and take options=... out of the DSN: the pooler forwards no options",
     }
-    unreachable = (
-        f"check that the server runs: pg_isready -h {target.host} -p {target.port}; --dsn or DATABASE_URL names another"
-    )
+    probe = f"pg_isready -p {target.port}" if target.host == _LOCAL else f"pg_isready -h {target.host} -p {target.port}"
+    unreachable = f"check that the server runs: {probe}; --dsn or DATABASE_URL names another"
     return hints.get(code, unreachable)
 
 

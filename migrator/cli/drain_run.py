@@ -17,6 +17,7 @@ from migrator.cli.stopping import Interruption, interruptible
 from migrator.drain.gaps import GapLookup
 from migrator.drain.options import DrainOptions, Until
 from migrator.drain.outcome import SCHEMA_VERSION, Outcome, TopicOutcome
+from migrator.drain.patience import patiently
 from migrator.drain.run import drain, look
 from migrator.drain.surroundings import Surroundings
 from migrator.errors import MigratorError, StoppedError, UsageError
@@ -68,13 +69,16 @@ def perform(out: Output, settings: Settings, options: DrainOptions, *, dry_run: 
     _require_schema(settings)
     stamina.instrumentation.set_on_retry_hooks([])  # outages are told as events
     with interruptible() as interruption, Cluster(properties) as cluster, drain_view(out) as listener:
-        around = _surroundings(settings, properties, cluster, listener, interruption)
+        around = _surroundings(settings, properties, cluster, listener, interruption, options.max_wait)
         try:
             with postgres.explained(target):
                 if dry_run:
                     return _show_plans(out, cluster, look(around, options))
                 outcome = drain(around, options)
         except StoppedError as stopped:
+            if interruption.asked.is_set():
+                out.note(f"resume: {resume_command(settings, options)}")
+                raise typer.Exit(int(interruption.status)) from stopped
             raise _with_resume(stopped, settings, options) from stopped
         finally:
             for notice in cluster.notices:
@@ -131,12 +135,14 @@ def _surroundings(
     cluster: Cluster,
     listener: Listener,
     interruption: Interruption,
+    max_wait: float,
 ) -> Surroundings:
     def readable(topic: str, partition: int, start: int, stop: int) -> frozenset[int]:
         return frozenset(readable_offsets(properties, topic, partition, start, stop))
 
     def low_watermark(topic: str, partition: int) -> int:
-        return cluster.topic_facts(topic).partitions[partition].low
+        facts = patiently(lambda: cluster.topic_facts(topic), listener, interruption.asked, max_wait)
+        return facts.partitions[partition].low
 
     return Surroundings(
         connect=lambda: postgres.connect(settings.dsn, "drain"),

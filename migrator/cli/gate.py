@@ -24,7 +24,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Let a topic's jobs run here, or keep them from it.",
 )
-
 Change = Callable[[Connection, topics.Texts, str, gate.OnProgress], int]
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from migrator.errors import MigratorError
 
 SCHEMA_VERSION = 1
+_UNBOUNDED = 100_000
 _SECONDS_BETWEEN_LINES = 10.0
 
 Line = str | Text
@@ -56,13 +57,20 @@ class Output:
         sys.stdout.flush()
 
     def table(self, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-        """Shows rows to people; numbers stand to the right."""
-        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        """Shows rows to people; on a terminal too narrow for them, one value a line."""
         cells = [[_cell(value) for value in row] for row in rows]
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
         for row in cells:
             table.add_row(*row)
-        # A pipe has no width: nothing is cut there.
-        self._stdout.print(table, crop=self._stdout.is_terminal, no_wrap=True, width=_width(self._stdout))
+        unbounded = self._stdout.options.update(max_width=_UNBOUNDED)
+        width = self._stdout.measure(table, options=unbounded).maximum
+        if width <= self._stdout.width or not self._stdout.is_terminal:
+            self._stdout.print(table, width=width, crop=False)
+            return
+        for row in cells:
+            for name, cell in zip(columns, row, strict=True):
+                _print(self._stdout, Text.assemble((f"{name}: ", "bold"), cell.plain))
+            _print(self._stdout, "")
 
     def note(self, line: Line) -> None:
         """Says something in passing, such as what is connected to."""
@@ -111,10 +119,6 @@ def _console(*, stderr: bool, no_color: bool) -> Console:
 
 def _print(console: Console, line: Line) -> None:
     console.print(line, soft_wrap=True)
-
-
-def _width(console: Console) -> int | None:
-    return None if console.is_terminal else 1000
 
 
 def _cell(value: object) -> Text:

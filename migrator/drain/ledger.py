@@ -22,6 +22,13 @@ class Position(NamedTuple):
     next_offset: int
 
 
+class Moved(NamedTuple):
+    """How many partitions were moved, and the database's clock then, in microseconds since 2000."""
+
+    partitions: int
+    now_us: int
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What bounds a batch's transaction, whatever the role's own settings are; times as Postgres spells them.
@@ -66,17 +73,15 @@ class Ledger:
             },
         )
 
-    def set_position(self, conn: Connection, spans: Sequence[Span]) -> int | None:
-        """Moves every span's partition from its start to its stop, if each stands there in the span's epoch.
+    def set_position(self, conn: Connection, spans: Sequence[Span]) -> Moved:
+        """Moves those spans' partitions from start to stop that stand at their start, in the span's epoch.
 
-        Returns:
-            the database's clock in microseconds since 2000; None when any partition stands elsewhere, in which case
-            the caller must roll back.
+        Unless all have moved, the caller must roll back.
         """
         self.bound(conn)
         arguments = _spans(spans) | {"lease_seconds": self.limits.lease_seconds}
         moved = conn.execute(self.statements["compare_and_set"], arguments).fetchall()
-        return int(moved[0][0]) if len(moved) == len(spans) else None
+        return Moved(len(moved), int(moved[0][0]) if moved else 0)
 
     def positions(self, conn: Connection, places: Sequence[Place]) -> dict[Place, Position]:
         """Returns where partitions stand now."""

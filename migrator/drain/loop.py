@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from migrator.drain.keeping import Keeper
 from migrator.drain.options import DrainOptions
+from migrator.drain.patience import patiently
 from migrator.drain.pool import WriterPool
 from migrator.drain.prepare import Prepared, check_identity
 from migrator.drain.reading import Reader, Track, out_of_range
@@ -12,7 +13,7 @@ from migrator.drain.surroundings import Surroundings
 from migrator.errors import RefusedError, StoppedError
 from migrator.events import Waiting
 from migrator.failpoints import Failpoint, reach
-from migrator.kafka.records import PartitionFacts
+from migrator.kafka.records import PartitionFacts, TopicFacts
 from migrator.kafka.source import Source
 from migrator.plan import LossError
 
@@ -63,9 +64,12 @@ class Loop:
             StoppedError: a producer's transaction stays open, or Kafka stays away.
         """
         self.source.assign({key: track.next for key, track in self.tracks.items() if not track.done})
-        stopped = self._read_all()
-        self._submit_rest()
-        self.pool.finish(self.keeper.beat)
+        try:
+            stopped = self._read_all()
+            self._submit_rest()
+            self.pool.finish(self.keeper.beat)
+        finally:
+            self.pool.abandon()
         self.keeper.tell()
         if stopped is None and not self.around.stop.is_set():
             self._check_identity()
@@ -161,11 +165,15 @@ class Loop:
 
     def _facts(self, key: tuple[str, int]) -> PartitionFacts:
         topic, partition = key
-        return self.around.cluster.topic_facts(topic).partitions[partition]
+        return self._ask(topic).partitions[partition]
+
+    def _ask(self, topic: str) -> TopicFacts:
+        around = self.around
+        return patiently(lambda: around.cluster.topic_facts(topic), around.listener, around.stop, self.options.max_wait)
 
     def _check_identity(self) -> None:
         for prepared in self.prepared:
-            check_identity(prepared.source, self.around.cluster.topic_facts(prepared.source.topic))
+            check_identity(prepared.source, self._ask(prepared.source.topic))
 
     def _mend(self, key: tuple[str, int]) -> None:
         track, facts = self.tracks[key], self._facts(key)

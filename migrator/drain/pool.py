@@ -18,7 +18,7 @@ from migrator.drain.copying import Account
 from migrator.drain.writing import BatchWriter
 from migrator.errors import CannotStartError, MigratorError
 from migrator.events import Listener, Waiting
-from migrator.postgres import Connection, Target, classify, explain
+from migrator.postgres import Connection, classify
 
 _AHEAD = 2
 _POLL_SECONDS = 0.2
@@ -69,6 +69,7 @@ class WriterPool:
         self.error: BaseException | None = None
         self._totals = totals
         self._closing = Event()
+        self._abandoned = Event()
         self._queues: list[Queue[Batch]] = [Queue(_AHEAD) for _ in writers]
         self._threads = [
             Thread(
@@ -115,9 +116,16 @@ class WriterPool:
                 meanwhile()
         self.check()
 
+    def abandon(self) -> None:
+        """Ends the threads after the batch that each has in hand; what is still queued is left for another run."""
+        self._closing.set()
+        self._abandoned.set()
+        for thread in self._threads:
+            thread.join()
+
     def _serve(self, desk: "_Desk", queue: Queue[Batch]) -> None:
         try:
-            while self.error is None:
+            while self.error is None and not self._abandoned.is_set():
                 try:
                     batch = queue.get(timeout=_POLL_SECONDS)
                 except Empty:
@@ -172,11 +180,11 @@ class _Desk:
             return False
         self.close()
         self.since = self.since or time.monotonic()
-        self.listener(Waiting(f"Postgres: {reason(error)}", time.monotonic() - self.since))
+        self.listener(Waiting(f"Postgres: {_reason(error)}", time.monotonic() - self.since))
         return True
 
 
-def reason(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """Returns why Postgres is not there, in one line."""
     text = error.message if isinstance(error, MigratorError) else str(error)
     return (text.strip() or type(error).__name__).splitlines()[0]
@@ -186,8 +194,3 @@ def _is_outage(error: Exception) -> bool:
     if isinstance(error, psycopg.Error):
         return classify(error) == "environment"
     return isinstance(error, CannotStartError) and error.code == "postgres-unreachable"
-
-
-def as_people_read_it(error: BaseException, target: Target) -> BaseException:
-    """Returns a writer's failure with message and hint, where it is Postgres'."""
-    return explain(error, target) if isinstance(error, psycopg.Error) else error

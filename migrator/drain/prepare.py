@@ -14,7 +14,8 @@ from migrator.kafka.facts import Cluster
 from migrator.kafka.records import GroupFacts, TopicFacts
 from migrator.plan import PartitionPlan, TopicPlan, Uncertain, check_groups, plan_topic
 from migrator.postgres import Connection
-from shim.store import topics
+from shim.store import gate, topics
+from shim.store.statements import Schemas
 from shim.store.topics import GroupOffset
 from shim.store.topics import Texts as TopicTexts
 
@@ -48,6 +49,7 @@ class Preparation:
         conn: a connection in autocommit.
         cluster: Kafka, as facts.
         sources: the drain's own tables.
+        schemas: where the tables lie.
         topic_texts: the statements of the queue's topic tables.
         options: what the user asked for.
     """
@@ -55,6 +57,7 @@ class Preparation:
     conn: Connection
     cluster: Cluster
     sources: Sources
+    schemas: Schemas
     topic_texts: TopicTexts
     options: DrainOptions
 
@@ -65,7 +68,19 @@ class Preparation:
             MigratorError: it would be refused.
         """
         facts = self.cluster.topic_facts(topic)
-        return facts, self._plan(facts, self.cluster.groups_of(topic))
+        source = self.sources.find(self.conn, topic)
+        if source is None:
+            return facts, self._plan(facts, self.cluster.groups_of(topic))
+        check_identity(source, facts)
+        return facts, self._rest(source)
+
+    def _rest(self, source: Source) -> TopicPlan:
+        parts = tuple(
+            PartitionPlan(one.partition, one.next_offset, one.end_offset, one.window_end)
+            for one in self.sources.offsets(self.conn, source.id)
+        )
+        note = "it has begun already; these are the offsets that are left"
+        return TopicPlan(source.topic, parts, source.start_choice, owner=None, notes=(note,))
 
     def prepare(self, topic: str) -> Prepared:
         """Freezes a topic, or checks that what was frozen still holds.
@@ -170,17 +185,23 @@ class Preparation:
                 code="start-changed",
                 hint=f"migrator drain --topic {source.topic}",
             )
+        if options.policy.uncertain not in (None, Uncertain(source.uncertain)):
+            raise RefusedError(
+                f"the drain of topic {source.topic!r} began with --uncertain {source.uncertain}, not "
+                f"{options.policy.uncertain}; what it wrote already would not change",
+                code="uncertain-changed",
+                hint=f"migrator drain --topic {source.topic}",
+            )
         offsets = self.sources.offsets(self.conn, source.id)
         ends = self._new_ends(source, offsets, facts)
         bounded = options.until.kind != "follow"
-        if bounded and (ends is not None or not source.complete):
+        if bounded and (ends is not None or options.open_gate or not source.complete):
             check_groups(source.topic, self.cluster.groups_of(source.topic), bounded=True)
         if ends is not None:
             with self.conn.transaction():
                 self.sources.extend(self.conn, source.id, ends, options.until.text)
         if options.open_gate:
-            with self.conn.transaction():
-                topics.set_gate(self.conn, self.topic_texts, source.topic, "open")
+            gate.open_gate(self.conn, gate.load(self.schemas), source.topic, lambda _done: None)
         return Prepared(
             self._found(source.topic),
             facts,
@@ -259,8 +280,3 @@ def _newer(source: Source, offsets: Sequence[Offset], facts: TopicFacts) -> tupl
         return ()
     extend = f"migrator drain --topic {source.topic} --until end"
     return (f"{newer} newer offsets lie behind the end that was frozen; `{extend}` freezes a new one",)
-
-
-def range_of(plan: PartitionPlan) -> int:
-    """Returns how many offsets a plan covers; 0 for one that follows."""
-    return 0 if plan.end is None else plan.end - plan.start

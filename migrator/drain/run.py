@@ -22,6 +22,7 @@ from migrator.drain.reading import Reader, Track
 from migrator.drain.sources import Offset, Sources
 from migrator.drain.surroundings import Surroundings
 from migrator.drain.writing import BatchWriter, Texts
+from migrator.errors import CannotStartError, StoppedError
 from migrator.events import Started
 from migrator.failpoints import Failpoint, reach
 from migrator.kafka.records import TopicFacts
@@ -55,14 +56,20 @@ def drain(around: Surroundings, options: DrainOptions) -> Outcome:
         reach(Failpoint.PREPARED)
         run = _Run(around, options, preparation.sources, prepared)
         tracks = run.claim(conn)
-    stopped = run.copy(tracks) if tracks else None
-    with around.connect() as conn:
-        return run.finish(conn, stopped, around.clock() - began)
+    try:
+        stopped = run.copy(tracks) if tracks else None
+        with around.connect() as conn:
+            return run.finish(conn, stopped, around.clock() - began)
+    except CannotStartError as error:
+        if error.code != "postgres-unreachable":
+            raise
+        raise StoppedError(error.message, code="postgres-outage", hint=error.hint) from error
 
 
 def _preparation(around: Surroundings, options: DrainOptions, conn: Connection) -> Preparation:
     sources = Sources.load(around.schemas)
-    return Preparation(conn, around.cluster, sources, topics.load(around.schemas), options)
+    schemas = around.schemas
+    return Preparation(conn, around.cluster, sources, schemas, topics.load(schemas), options)
 
 
 @dataclass(slots=True)

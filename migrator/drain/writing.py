@@ -87,11 +87,13 @@ class BatchWriter:
     def _transact(self, conn: Connection, batch: Batch, *, careful: bool) -> list[Account]:
         sheets = [self._fill(conn, span) for span in batch.spans]
         with conn.transaction():
-            now_us = self.ledger.set_position(conn, batch.spans)
-            if now_us is None:
+            moved = self.ledger.set_position(conn, batch.spans)
+            if moved.partitions == 0:
                 return self._already_written(conn, batch)
+            if moved.partitions < len(batch.spans):
+                raise FencedError([span.place for span in batch.spans])
             reach(Failpoint.POSITION_SET)
-            copier = self._copier(conn, batch, now_us)
+            copier = self._copier(conn, batch, moved.now_us)
             accounts = copier.copy_carefully(sheets) if careful else copier.copy(sheets)
             reach(Failpoint.COPIED)
             for sheet, account in zip(sheets, accounts, strict=True):

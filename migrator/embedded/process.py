@@ -99,6 +99,7 @@ class _Guardian:
             [sys.executable, "-I", "-S", guardian.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # whoever reads ours must not wait for it
             bufsize=0,
             cwd="/",
             start_new_session=True,

@@ -12,15 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    Producer,
-    TopicPartition,
-)
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from migrator.embedded.guardian import is_running
@@ -214,10 +206,7 @@ def test_databases_are_clones_of_a_template_that_is_prepared_once(databases: Dat
 
 def test_the_pooler_lends_a_connection_for_one_transaction(pgbouncer: PgBouncer, database_url: str) -> None:
     url = pgbouncer.url_of(database_url)
-    with (
-        psycopg.connect(url, autocommit=True) as one,
-        psycopg.connect(url, autocommit=True) as two,
-    ):
+    with psycopg.connect(url, autocommit=True) as one, psycopg.connect(url, autocommit=True) as two:
         backends = {c.execute("select pg_backend_pid()").fetchone() for c in (one, two, one, two)}
     assert len(backends) == 1
 

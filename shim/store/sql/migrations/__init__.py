@@ -1,0 +1,1 @@
+"""Migrations of the queue, applied in the order of their numbers."""

@@ -1,0 +1,102 @@
+"""Least rights: what each role may do, what it may not, and init without the right to make roles."""
+
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from migrator import postgres
+from migrator.postgres import Connection
+from shim.store import roles as store_roles
+from shim.store import schema
+from shim.store.schema import Line
+from tests.fixtures.postgres import OwnPostgres
+
+INSERT = "insert into job_queue (payload) values ('1')"
+CLAIM = "select id from job_queue for update skip locked"
+DELETE = "delete from job_queue"
+COMMIT = (
+    "insert into job_group_offset (group_id, topic, partition, committed_offset) values ('g', 'emails', 0, 1) "
+    "on conflict (group_id, topic, partition) do update set committed_offset = excluded.committed_offset"
+)
+HEADS = "select next_offset from job_partition for no key update"
+GATE = "update job_topic set gate = gate"
+LEDGER = "delete from kafka_migrator.drain_dead_letter"
+TOPICS = "select * from job_topic"
+VERSION = "select * from job_schema_migration"
+SHAPE = "alter table job_queue add column other integer"
+
+MAY = {
+    "job_queue_worker": {CLAIM, COMMIT, TOPICS, VERSION},
+    "job_queue_producer": {INSERT, HEADS, TOPICS, VERSION},
+    "job_queue_reader": {TOPICS, VERSION},
+    "job_queue_migrator": {INSERT, CLAIM, DELETE, COMMIT, HEADS, GATE, LEDGER, TOPICS, VERSION},
+}
+EVERYTHING = (INSERT, CLAIM, DELETE, COMMIT, HEADS, GATE, LEDGER, TOPICS, VERSION, SHAPE)
+
+
+@pytest.mark.parametrize("role", MAY)
+def test_role_may_do_this_and_no_more(migrated: Connection, roles: tuple[str, ...], role: str) -> None:
+    assert role in roles
+    migrated.execute("insert into job_topic (topic, partitions) values ('emails', 1)")
+    migrated.execute(f"set role {role}")
+    allowed = {statement for statement in EVERYTHING if allows(migrated, statement)}
+    assert allowed == MAY[role]
+
+
+def allows(conn: Connection, statement: str) -> bool:
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute(statement)
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+def test_ensure_is_idempotent_and_the_script_does_the_same(migrated: Connection, line: Line) -> None:
+    store_roles.ensure(migrated, line, (postgres.SCHEMA,))
+    grants = """
+      select relname, relacl::text from pg_class where relnamespace in ('public'::regnamespace, %s::text::regnamespace)
+      order by relname
+    """
+    before = migrated.execute(grants, [postgres.SCHEMA]).fetchall()
+    again = store_roles.ensure(migrated, line, (postgres.SCHEMA,))
+    assert again.complete
+    assert again.created == ()
+    migrated.execute(store_roles.script(line, (postgres.SCHEMA,)))
+    assert migrated.execute(grants, [postgres.SCHEMA]).fetchall() == before
+
+
+def test_later_tables_of_the_migrator_are_the_migrators(migrated: Connection, roles: tuple[str, ...]) -> None:
+    assert roles
+    migrated.execute("create table kafka_migrator.later (id integer)")
+    migrated.execute("set role job_queue_migrator")
+    migrated.execute("insert into kafka_migrator.later values (1)")
+
+
+def test_owner_who_may_not_make_roles_gets_the_tables_and_the_rest_later(own_postgres: OwnPostgres) -> None:
+    server = own_postgres()
+    line = schema.store_line()
+    with closing(postgres.connect(server.url, "admin")) as admin:
+        admin.execute("create role plain login; create role maker login createrole;")
+        admin.execute("create database app owner plain")
+        plain_url = server.url.replace("//postgres@", "//plain@").rsplit("/", 1)[0] + "/app"
+        with closing(postgres.connect(plain_url, "test")) as plain:
+            schema.upgrade(plain, line)
+            state = store_roles.ensure(plain, line)
+            assert state.created == ()
+            assert state.missing == store_roles.ROLES
+            assert not state.complete
+            admin.execute("create role job_queue_reader nologin")
+            assert store_roles.ensure(plain, line).missing == tuple(
+                r for r in store_roles.ROLES if r != "job_queue_reader"
+            )
+            assert plain.execute(
+                "select has_table_privilege('job_queue_reader', 'job_queue', 'select')"
+            ).fetchone() == (True,)
+        with closing(postgres.connect(plain_url.replace("plain@", "maker@"), "test")) as maker:
+            state = store_roles.ensure(maker, line)
+            assert len(state.created) == 3
+            assert "permission denied" in state.refused
+        with closing(postgres.connect(plain_url, "test")) as plain:
+            assert store_roles.ensure(plain, line).complete

@@ -1,0 +1,170 @@
+"""The migration runner: once, in order, all or nothing, on the servers and databases that can hold the queue."""
+
+import threading
+from contextlib import closing
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from migrator import postgres
+from migrator.postgres import Connection
+from shim.store import schema
+from shim.store.errors import SchemaChangedError, SchemaMissingError, SchemaVersionError
+from shim.store.schema import Line, UnsupportedServerError
+from shim.store.statements import Schemas
+from tests.fixtures.postgres import Databases, with_database
+
+LINES = (schema.store_line(), postgres.migrator_line())
+
+
+def catalog(conn: Connection, schema_name: str) -> list[tuple[object, ...]]:
+    """Everything that a schema holds, in words."""
+    return conn.execute(
+        """
+        select 'column', relname, attname, format_type(atttypid, atttypmod), attnotnull::text,
+          pg_get_expr(adbin, adrelid), attnum
+        from pg_attribute join pg_class on pg_class.oid = attrelid
+        left join pg_attrdef on adrelid = attrelid and adnum = attnum
+        where relnamespace = %(schema)s::text::regnamespace and relkind = 'r' and attnum > 0 and not attisdropped
+        union all
+        select 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated::text, '', 0
+        from pg_constraint where connamespace = %(schema)s::text::regnamespace
+        union all
+        select 'index', tablename, indexname, indexdef, '', '', 0 from pg_indexes where schemaname = %(schema)s::text
+        union all
+        select 'function', proname, '', prosrc, provolatile::text, '', 0 from pg_proc
+        where pronamespace = %(schema)s::text::regnamespace
+        union all
+        select 'comment', objoid::regclass::text, '', description, '', '', objsubid from pg_description
+        where objoid in (select oid from pg_class where relnamespace = %(schema)s::text::regnamespace)
+        union all
+        select 'option', relname, unnest(reloptions), '', '', '', 0 from pg_class
+        where relnamespace = %(schema)s::text::regnamespace
+        order by 1, 2, 3, 4, 7
+        """,
+        {"schema": schema_name},
+    ).fetchall()
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.name)
+def test_upgrade_applies_once_and_check_agrees(empty: Connection, line: Line) -> None:
+    assert not schema.check(empty, line).current
+    assert schema.upgrade(empty, line) == line.migrations
+    assert schema.upgrade(empty, line) == ()
+    state = schema.check(empty, line)
+    assert state.current
+    assert state.version == line.migrations[-1].version
+    assert state.applied[0].release == schema.release()
+    schema.require(empty, line)
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.name)
+def test_printed_sql_makes_the_same_schema(databases: Databases, migrated: Connection, line: Line) -> None:
+    url = databases.create()
+    with closing(postgres.connect(url, "test")) as conn:
+        for every in LINES:
+            conn.execute(schema.script(every))
+        schema.require(conn, line)
+        assert catalog(conn, line.schema) == catalog(migrated, line.schema)
+    databases.drop(url)
+
+
+def test_each_line_lives_in_its_own_schema_whatever_its_name(empty: Connection) -> None:
+    line = schema.store_line('Jobs "of" ours')
+    schema.upgrade(empty, line)
+    schema.require(empty, line)
+    with pytest.raises(SchemaMissingError):
+        schema.require(empty, schema.store_line())
+
+
+def test_dry_run_changes_nothing(empty: Connection, line: Line) -> None:
+    assert schema.upgrade(empty, line, dry_run=True) == line.migrations
+    assert not schema.check(empty, line).applied
+    assert empty.execute("select to_regclass('job_queue')").fetchone() == (None,)
+
+
+def test_failing_migration_leaves_nothing_behind(empty: Connection, line: Line) -> None:
+    empty.execute("create table job_topic (other integer)")
+    with pytest.raises(psycopg.errors.DuplicateTable):
+        schema.upgrade(empty, line)
+    assert empty.execute("select to_regclass('job_queue'), to_regclass('job_schema_migration')").fetchone() == (
+        None,
+        None,
+    )
+
+
+def test_changed_migration_is_refused(migrated: Connection, line: Line) -> None:
+    migrated.execute("update job_schema_migration set checksum = 'other'")
+    for refuse in (schema.require, schema.upgrade):
+        with pytest.raises(SchemaChangedError, match="0001_job_queue"):
+            refuse(migrated, line)
+    assert schema.check(migrated, line).changed
+
+
+def test_newer_schema_is_refused_by_an_older_release(migrated: Connection, line: Line) -> None:
+    migrated.execute("insert into job_schema_migration values ('store', 9999, 'later', 'x', now(), '99')")
+    for refuse in (schema.require, schema.upgrade):
+        with pytest.raises(SchemaVersionError) as caught:
+            refuse(migrated, line)
+        assert (caught.value.found, caught.value.known) == (9999, line.migrations[-1].version)
+
+
+def test_older_schema_is_refused_until_it_is_upgraded(empty: Connection, line: Line) -> None:
+    shorter = replace(line)
+    shorter.__dict__["migrations"] = line.migrations[:1]
+    schema.upgrade(empty, shorter)
+    longer = replace(line)
+    next_one = schema.Migration(2, "next", "create table /*queue.*/later (id integer)")
+    longer.__dict__["migrations"] = (*line.migrations[:1], next_one)
+    with pytest.raises(SchemaVersionError):
+        schema.require(empty, longer)
+    assert schema.upgrade(empty, longer) == (next_one,)
+    schema.require(empty, longer)
+
+
+def test_two_upgrades_at_once_apply_once(database_url: str, line: Line) -> None:
+    applied: list[int] = []
+    start = threading.Barrier(4)
+
+    def one() -> None:
+        with closing(postgres.connect(database_url, "test")) as conn:
+            start.wait()
+            applied.append(len(schema.upgrade(conn, line)))
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(applied) == [0, 0, 0, len(line.migrations)]
+
+
+def test_upgrade_gives_up_on_a_lock_that_somebody_holds(database_url: str, empty: Connection, line: Line) -> None:
+    with closing(postgres.connect(database_url, "test")) as other, other.transaction():
+        schema.begin_upgrade(other, line, 1000)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            schema.upgrade(empty, line, lock_timeout_ms=50)
+
+
+def test_database_that_cannot_hold_every_text_is_refused(database_url: str, empty: Connection, line: Line) -> None:
+    empty.execute("create database latin encoding 'LATIN1' locale 'C' template template0")
+    try:
+        url = with_database(database_url, "latin")
+        with closing(postgres.connect(url, "test")) as conn, pytest.raises(UnsupportedServerError) as caught:
+            schema.upgrade(conn, line)
+        assert caught.value.encoding == "LATIN1"
+    finally:
+        empty.execute("drop database latin with (force)")
+
+
+def test_works_behind_a_pooler_in_transaction_mode(pooled_url: str) -> None:
+    with closing(postgres.connect(pooled_url, "test")) as conn:
+        for line in LINES:
+            schema.upgrade(conn, line)
+            schema.require(conn, line)
+
+
+def test_unfilled_marker_is_an_error(line: Line) -> None:
+    with pytest.raises(Exception, match="no schema for marker"):
+        schema.script(replace(line, schemas=Schemas({})))
