@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,8 +137,8 @@ def _surroundings(
     interruption: Interruption,
     max_wait: float,
 ) -> Surroundings:
-    def readable(topic: str, partition: int, start: int, stop: int) -> frozenset[int]:
-        return frozenset(readable_offsets(properties, topic, partition, start, stop))
+    def readable(topic: str, partition: int, start: int, stop: int) -> Container[int]:
+        return readable_offsets(properties, topic, partition, start, stop)
 
     def low_watermark(topic: str, partition: int) -> int:
         facts = patiently(lambda: cluster.topic_facts(topic), listener, interruption.asked, max_wait)

@@ -1,12 +1,13 @@
 """What one transaction of the drain writes: records, and an account of every offset between two positions. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 from migrator.kafka.records import SourceRecord, UnreadableRecord
 
 Delivered = SourceRecord | UnreadableRecord
+Offsets = Container[int]
 
 
 class Place(NamedTuple):
@@ -99,7 +100,7 @@ class Batch:
 
 def classify_missing(
     missing: Iterable[tuple[int, int]],
-    readable: frozenset[int],
+    readable: Offsets,
     *,
     compacted: bool,
     marker_bound: int,
@@ -128,10 +129,7 @@ def classify_missing(
     return Gaps(aborted=aborted, marker=unreadable, unexplained=unexplained)
 
 
-def _runs(start: int, stop: int, readable: frozenset[int]) -> Iterable[tuple[bool, int]]:
-    if readable.isdisjoint(range(start, stop)):
-        yield False, stop - start
-        return
+def _runs(start: int, stop: int, readable: Offsets) -> Iterable[tuple[bool, int]]:
     length, state = 0, start in readable
     for offset in range(start, stop):
         if (offset in readable) is not state:

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from migrator.drain.batch import Gaps, classify_missing
+from migrator.drain.batch import Gaps, Offsets, classify_missing
 from migrator.drain.reading import Missing, Track
 
 MARKER_BOUND = 64
 """The longest run of control records that is believed without compaction: so many transactions that ended on one
 partition with no record between them."""
 
-Readable = Callable[[str, int, int, int], frozenset[int]]
+Readable = Callable[[str, int, int, int], Offsets]
 """Which offsets of a topic's partition, from and up to, a read_uncommitted consumer is given."""
 
 LowWatermark = Callable[[str, int], int]
@@ -31,15 +31,13 @@ class GapLookup:
     def judge(self, track: Track, missing: Missing) -> Gaps:
         """Returns the verdicts.
 
-        What the log has dropped since it was read cannot be read again. On a topic that compacts, the cleaner had
-        removed it; elsewhere nobody can say, and it is called unexplained.
+        Where the log begins is asked after the reading. What it has dropped since then cannot be read again: on a
+        topic that compacts, the cleaner had removed it; elsewhere nobody can say, and it is called unexplained.
         """
         topic, partition = track.place.topic, track.place.partition
+        readable = self.readable(topic, partition, missing[0][0], missing[-1][1])
         low = self.low_watermark(topic, partition)
         here = [(max(start, low), stop) for start, stop in missing if stop > low]
         gone = sum(min(stop, low) - start for start, stop in missing if start < low)
         verdict = Gaps(compacted=gone) if track.compacted else Gaps(unexplained=gone)
-        if not here:
-            return verdict
-        readable = self.readable(topic, partition, here[0][0], here[-1][1])
         return verdict + classify_missing(here, readable, compacted=track.compacted, marker_bound=MARKER_BOUND)

@@ -18,6 +18,7 @@ from shim.store.values import (
     forced_view,
     judged_view,
     troublesome,
+    view,
 )
 
 Judge = Callable[[Sequence[str]], Sequence[str | None]]
@@ -58,43 +59,48 @@ def fill(span: Span, fmt: Format, judge: Judge, *, careful: bool) -> Sheet:
         careful: whether to ask also about JSON that parsers take and jsonb may not: an escaped NUL, a huge exponent.
     """
     sheet = Sheet(span)
+    doubtful: list[int] = []
+    place, look = sheet.records.append, sheet.views.append
     for record in span.records:
-        _place(sheet, record, fmt)
-    _settle_doubts(sheet, fmt, judge, careful=careful)
+        found = _view(sheet, record, fmt)
+        if found is not None:
+            if found.doubtful or len(found.payload) > JSONB_MAX_BYTES or (careful and _suspicious(found)):
+                doubtful.append(len(sheet.views))
+            place(record)  # type: ignore[arg-type]  # an unreadable record has no view
+            look(found)
+    if doubtful:
+        _settle_doubts(sheet, doubtful, fmt, judge)
     return sheet
 
 
-def _place(sheet: Sheet, record: Delivered, fmt: Format) -> None:
-    if isinstance(record, UnreadableRecord):
+def _view(sheet: Sheet, record: Delivered, fmt: Format) -> View | None:
+    if type(record) is UnreadableRecord:
         sheet.dead.append(DeadLetter(record, "read", record.reason))
-        return
+        return None
+    if fmt is Format.AUTO:
+        return view(record.value, orjson.loads)
     try:
-        sheet.views.append(forced_view(record.value, fmt, orjson.loads))
+        return forced_view(record.value, fmt, orjson.loads)
     except FormatError as rejection:
         sheet.dead.append(DeadLetter(record, "format", str(rejection)))
-    else:
-        sheet.records.append(record)
+        return None
 
 
-def _settle_doubts(sheet: Sheet, fmt: Format, judge: Judge, *, careful: bool) -> None:
-    doubtful = [
-        index
-        for index, view in enumerate(sheet.views)
-        if view.doubtful
-        or (
-            view.encoding == "json" and (len(view.payload) > JSONB_MAX_BYTES or (careful and troublesome(view.payload)))
-        )
-    ]
+def _suspicious(found: View) -> bool:
+    return found.encoding == "json" and troublesome(found.payload)
+
+
+def _settle_doubts(sheet: Sheet, doubtful: Sequence[int], fmt: Format, judge: Judge) -> None:
     rejected = set()
     for index, sqlstate in zip(doubtful, _verdicts(sheet, doubtful, judge), strict=True):
-        view = judged_view(sheet.views[index].payload, sqlstate)
-        if fmt is Format.JSON and view.encoding == "text":
+        found = judged_view(sheet.views[index].payload, sqlstate)
+        if fmt is Format.JSON and found.encoding == "text":
             rejected.add(index)
             sheet.dead.append(DeadLetter(sheet.records[index], "format", "not JSON: the value is text", sqlstate))
-        sheet.views[index] = view
+        sheet.views[index] = found
     if rejected:
         sheet.records = [record for index, record in enumerate(sheet.records) if index not in rejected]
-        sheet.views = [view for index, view in enumerate(sheet.views) if index not in rejected]
+        sheet.views = [found for index, found in enumerate(sheet.views) if index not in rejected]
 
 
 def _verdicts(sheet: Sheet, doubtful: Sequence[int], judge: Judge) -> list[str | None]:

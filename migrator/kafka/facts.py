@@ -22,7 +22,7 @@ from confluent_kafka import (
 from migrator.errors import CannotStartError, MigratorError, UsageError
 from migrator.kafka.properties import KafkaProperties
 from migrator.kafka.records import Commit, GroupFacts, PartitionFacts, TopicFacts
-from migrator.kafka.reports import UNREACHABLE, Reports, denied, failed
+from migrator.kafka.reports import UNREACHABLE, Reports, acl_line, denied, failed
 
 _ADMIN: Any = admin  # the documented names are not all in the package's stubs
 
@@ -139,10 +139,7 @@ class Cluster:
             CannotStartError: ``topic-missing``, ``not-authorized``, or the cluster no longer answers.
         """
         _, numbers = self._identity(topic)
-        listed = self._one(self._client.list_consumer_groups(request_timeout=self._timeout), "listing consumer groups")
-        for error in listed.errors:
-            raise self._error(error.args[0], "listing consumer groups", ("Describe", ""))
-        names = sorted(group.group_id for group in listed.valid)
+        names = self._listed()
         described = self._descriptions(names)
         commits = self._commits(topic, numbers, names + self._unlisted(names))
         facts = (self._group(topic, name, described.get(name), commits[name]) for name in commits)
@@ -177,7 +174,7 @@ class Cluster:
         return self._cluster_id.startswith(_MOCK)
 
     def _metadata(self) -> Any:
-        deadline = time.monotonic() + self._timeout
+        deadline = self._deadline()
         while True:
             try:
                 metadata = self._client.list_topics(timeout=max(0.1, min(1.0, deadline - time.monotonic())))
@@ -189,6 +186,12 @@ class Cluster:
             self._client.poll(_TICK_SECONDS)
             if self._reports.hopeless or time.monotonic() >= deadline:
                 raise self._reports.cannot_start()
+
+    def _deadline(self) -> float:
+        """When a question that begins now is given up; what the client reported between questions is forgotten."""
+        self._client.poll(0)
+        self._reports.clear()
+        return time.monotonic() + self._timeout
 
     def _identity(self, topic: str) -> tuple[str | None, tuple[int, ...]]:
         if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
@@ -240,11 +243,22 @@ class Cluster:
             self._notice(f"cleanup policy and retention of {topic!r} are unknown: the broker does not say")
         return _UNKNOWN, _UNLIMITED
 
+    def _listed(self) -> list[str]:
+        if self._is_mock:
+            self._notice("the mock cluster lists no groups: who reads the topic is not known")
+            return []
+        doing = "listing consumer groups"
+        listed = self._one(self._client.list_consumer_groups(request_timeout=self._timeout), doing)
+        for error in listed.errors:
+            raise self._error(error.args[0] if isinstance(error, KafkaException) else error, doing, ("Describe", ""))
+        self._note_hidden_groups()
+        return sorted(group.group_id for group in listed.valid)
+
     def _descriptions(self, names: list[str]) -> dict[str, Any]:
         """Asked again for a while where groups are between two assignments, and so say nothing of their topics."""
         described: dict[str, Any] = {}
-        if self._is_mock:
-            self._notice("the mock cluster says nothing about the members of groups, and lists no groups")
+        if self._is_mock and names:
+            self._notice("the mock cluster says nothing about the members of groups")
             return described
         deadline = time.monotonic() + min(_REBALANCE_SECONDS, self._timeout)
         unsettled = names
@@ -285,6 +299,16 @@ class Cluster:
             )
         return unlisted
 
+    def _note_hidden_groups(self) -> None:
+        """A broker leaves groups that the user may not describe out of its list, and does not say so."""
+        asked = self._client.describe_cluster(include_authorized_operations=True, request_timeout=self._timeout)
+        allowed = self._one(asked, "describing the cluster").authorized_operations
+        if _ADMIN.AclOperation.DESCRIBE not in (allowed or ()):  # the client says None for none
+            self._notice(
+                "groups that this user may not describe are not seen; Describe on the cluster shows all of them: "
+                f"{acl_line(self._properties, 'Describe', '--cluster')}"
+            )
+
     def _group(self, topic: str, name: str, described: Any, commits: dict[int, Commit]) -> tuple[GroupFacts, bool]:
         """The facts, and whether the group has to do with the topic."""
         if described is None:
@@ -305,7 +329,7 @@ class Cluster:
             doing: for the error's text.
             needs: for a key the ACL operation and the name of the resource that the request needs.
         """
-        deadline = time.monotonic() + self._timeout + 1  # the requests' own deadline speaks first, and better
+        deadline = self._deadline() + 1  # the requests' own deadline speaks first, and better
         pending = set(asked.values())
         while pending:
             done, pending = wait(pending, timeout=_TICK_SECONDS, return_when=FIRST_EXCEPTION)

@@ -179,8 +179,15 @@ def denied(properties: KafkaProperties, error: KafkaError, operation: str, name:
         f"{operation} on {kind}{'' if kind == 'cluster' else f' {name!r}'} is not allowed to "
         f"{properties.user or 'this connection'!r}",
         code="not-authorized",
-        hint=f"kafka-acls.sh --bootstrap-server {_first(properties.bootstrap_servers)} --add "
-        f"--allow-principal 'User:{properties.user or 'NAME'}' --operation {operation} {resource}",
+        hint=acl_line(properties, operation, resource),
+    )
+
+
+def acl_line(properties: KafkaProperties, operation: str, resource: str) -> str:
+    """The command that allows an operation on a resource, which is written as that command's option."""
+    return (
+        f"kafka-acls.sh --bootstrap-server {_first(properties.bootstrap_servers)} --add "
+        f"--allow-principal 'User:{properties.user or 'NAME'}' --operation {operation} {resource}"
     )
 
 

@@ -34,6 +34,9 @@ _GONE = frozenset(
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
     }
 )
+_OF_THE_GROUP = frozenset({KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.COORDINATOR_NOT_AVAILABLE})
+"""librdkafka looks for the coordinator of a group that is never joined; a user without rights to groups can read."""
+
 _PASSING = UNREACHABLE | {
     KafkaError._AUTHENTICATION,  # noqa: SLF001  a password that is being rotated comes right again
     KafkaError._SSL,  # noqa: SLF001
@@ -264,7 +267,8 @@ class ConfluentSource:
             return (EndOfPartition(message.topic(), message.partition(), message.offset()),)
         if code in _OUT_OF_RANGE:
             return (OutOfRange(message.topic(), message.partition()),)
-        self._reported(error, message)
+        if code not in _OF_THE_GROUP:
+            self._reported(error, message)
         return ()
 
     def _reported(self, error: KafkaError, message: Any = None) -> None:

@@ -42,9 +42,10 @@ _IDENTITY = Struct(">iiiqiqih").pack
 _PAYLOAD = Struct(">iB").pack
 _TIMES = Struct(">iqiiq").pack
 _TIME = Struct(">iq").pack
-_ARRAY = Struct(">iiiii").pack
+_ARRAY = Struct(">iiiiii").pack
 _DIGEST = Struct(">qq").unpack_from
 _JSONB_VERSION = 1
+_NO_ELEMENTS = Struct(">iiii").pack(12, 0, 0, _BYTEA_OID)
 _ROW = tuple.__new__  # a NamedTuple's own constructor costs three times as much
 
 Headers = Iterable[tuple[bytes, bytes | None]]
@@ -100,22 +101,22 @@ class RowEncoder:
             view: what stands in ``encoding`` and ``payload``.
             held: the reason for which a person must release the job (``last_error``); None for most.
         """
+        identity = _IDENTITY(4, partition, 8, offset, 8, timestamp_ms, 2, timestamp_type)
+        framed_key = _NULL if key is None else _INT(len(key)) + key
         framed_value = _NULL if value is None else _INT(len(value)) + value
-        core = _IDENTITY(4, partition, 8, offset, 8, timestamp_ms, 2, timestamp_type)
-        core += _NULL if key is None else _INT(len(key)) + key
         framed_headers = _NULL if headers is None else headers_field(headers)
-        high, low = _DIGEST(sha256(core + framed_value + framed_headers).digest())
+        core = identity + framed_key + framed_value + framed_headers
+        high, low = _DIGEST(sha256(core).digest())
         encoding, payload, _ = view
         if not self._keep_value and encoding in {"json", "text"} and payload is not JSON_NULL:
-            framed_value = _NULL
-        created = created_us(timestamp_ms, self._now_us)
-        after = INFINITY if self._parked or held else min(created, self._now_us)
+            core = identity + framed_key + _NULL + framed_headers
+        now_us = self._now_us
+        created = created_us(timestamp_ms, now_us)
+        after = INFINITY if self._parked else min(created, now_us)
         row = b"".join(
             (
                 self._prefix,
                 core,
-                framed_value,
-                framed_headers,
                 self._encodings.get(encoding) or _field(encoding.encode()),
                 _PAYLOAD(len(payload) + 1, _JSONB_VERSION),
                 payload,
@@ -132,17 +133,23 @@ def created_us(timestamp_ms: int, now_us: int) -> int:
     """
     if timestamp_ms == -1:
         return now_us
-    return min(max((timestamp_ms - _POSTGRES_EPOCH_MS) * 1000, _FIRST_US), _LAST_US)
+    created = (timestamp_ms - _POSTGRES_EPOCH_MS) * 1000
+    return created if _FIRST_US < created < _LAST_US else min(max(created, _FIRST_US), _LAST_US)
 
 
 def headers_field(headers: Headers) -> bytes:
     """Returns headers as a COPY field of type bytea[]: name, value, name, value, ... in their order."""
-    elements = [element for header in headers for element in header]
-    if not elements:
-        return _INT(12) + _ARRAY(0, 0, _BYTEA_OID, 0, 0)[:12]
-    body = b"".join(_field(element) for element in elements)
-    has_null = int(None in elements)
-    return _INT(20 + len(body)) + _ARRAY(1, has_null, _BYTEA_OID, len(elements), 1) + body
+    body, count, has_null = b"", 0, 0
+    for name, value in headers:
+        count += 2
+        if value is None:
+            has_null = 1
+            body += _INT(len(name)) + name + _NULL
+        else:
+            body += _INT(len(name)) + name + _INT(len(value)) + value
+    if not count:
+        return _NO_ELEMENTS
+    return _ARRAY(20 + len(body), 1, has_null, _BYTEA_OID, count, 1) + body
 
 
 def _held(created: int, reason: str) -> bytes:

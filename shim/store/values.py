@@ -44,6 +44,7 @@ class FormatError(ValueError):
     """The value is not what the forced format says; the message names the reason, never the value."""
 
 
+_VIEW = tuple.__new__  # a NamedTuple's own constructor costs three times as much
 TOMBSTONE = View("tombstone", JSON_NULL)
 BYTES = View("bytes", JSON_NULL)
 
@@ -61,7 +62,7 @@ def view(value: bytes | None, parse: Callable[[bytes], object] = json.loads) -> 
         parse(value)
     except (ValueError, RecursionError):
         return _unparsed(value)
-    return View("json", value)
+    return _VIEW(View, ("json", value, False))
 
 
 def forced_view(value: bytes | None, fmt: Format, parse: Callable[[bytes], object] = json.loads) -> View:
