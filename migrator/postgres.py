@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from migrator.errors import CannotStartError, MigratorError, RefusedError, StoppedError, UsageError
+from shim.store.adopt import AdoptionStuckError
 from shim.store.errors import (
     ForeignTableError,
     SchemaChangedError,
@@ -204,6 +205,10 @@ def explain_store(error: StoreError, target: Target) -> MigratorError:
             return CannotStartError(f"{target}: {error}", code="schema-changed", hint="migrator schema check")
         case ForeignTableError():
             return RefusedError(f"{target}: {error}", code="foreign-table", hint=_FOREIGN_HINT)
+        case AdoptionStuckError():
+            return StoppedError(
+                f"{target}: {error}; is something else changing the table?", code="adoption-stuck", hint="migrator init"
+            )
         case UnsupportedServerError():
             return CannotStartError(f"{target}: {error}", code="postgres-unsupported", hint=_SERVER_HINT)
         case UnknownTopicError():

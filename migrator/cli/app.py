@@ -19,6 +19,9 @@ COMMANDS = {
     "schema": "Print, check or upgrade the tables.",
     "drain": "Copy a topic's records into job_queue, exactly once.",
     "gate": "Let a topic's jobs run here, or keep them from it.",
+    "dead-letters": "See the records that became no row, and append them after all.",
+    "held": "Decide about the jobs that may have been done already.",
+    "demo": "See the whole story on throw-away servers, checked by itself.",
 }
 """What ``migrator --help`` lists, in this order; each lives in the module of its name and is imported when called."""
 

@@ -68,6 +68,7 @@ _SETTINGS: Mapping[str, Any] = {
 _TUNING: Mapping[str, Any] = {
     "fetch.max.bytes": 8_388_608,  # a fetch is read ahead whole, and compressed records grow: keep it small
     "fetch.queue.backoff.ms": 10,  # its default of a second starves a reader that is faster than the queue is big
+    "receive.message.max.bytes": 2_147_483_647,  # also bounds what a compressed batch may grow to
     "fetch.wait.max.ms": 100,  # an end of partition is told only when a fetch comes back empty
     "topic.metadata.propagation.max.ms": 5_000,  # how long a deleted topic is given to come back
     "topic.metadata.refresh.interval.ms": 30_000,

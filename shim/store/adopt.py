@@ -73,6 +73,10 @@ def adopt(
     schema.require_server(conn)
     wanted = _wanted(conn, line)
     previous: Step | None = None
+    _steps(conn, line, wanted)
+    with conn.transaction():
+        # Whoever may not create tables here learns it before the table is touched.
+        schema.begin_upgrade(conn, line, lock_timeout_ms)
     while remaining := _steps(conn, line, wanted):
         if remaining[0] == previous:
             raise AdoptionStuckError(f"{line.schema}.job_queue: {previous.title} did not last")

@@ -51,7 +51,7 @@ end $$
 """
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for a process that ends between two steps."""
 
 
@@ -92,10 +92,10 @@ def test_killed_between_any_two_steps_it_goes_on(
 
     def kill(title: str) -> None:
         if len(titles) == survived:
-            raise Killed
+            raise KilledError
         titles.append(title)
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         adopt.adopt(articles, line, kill)
     assert adopt.needed(articles, line)
     articles.execute(article.INSERT)
@@ -108,9 +108,9 @@ def test_killed_between_any_two_steps_it_goes_on(
 def test_index_build_that_was_killed_is_dropped_and_built_again(articles: Connection, line: Line) -> None:
     def stop_before_indexes(title: str) -> None:
         if title.startswith("build "):
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         adopt.adopt(articles, line, stop_before_indexes)
     # Two equal keys make a concurrent unique build fail, and leave its index behind.
     articles.execute("update job_queue set partition = 0, log_offset = 7 where id in (1, 2)")
@@ -225,6 +225,27 @@ def test_step_that_does_not_last_ends_the_adoption(articles: Connection, other: 
 
     with pytest.raises(AdoptionStuckError, match="did not last"):
         adopt.adopt(articles, line, undo)
+
+
+def test_owner_who_may_not_create_tables_here_learns_it_before_anything_changes(
+    articles: Connection, line: Line
+) -> None:
+    articles.execute(
+        """
+        do $$ begin create role plain login; exception when duplicate_object then null; end $$;
+        alter table job_queue owner to plain;
+        revoke create on schema public from public;
+        set role plain;
+        """
+    )
+    before = catalog(articles, "public")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="schema public"):
+        adopt.adopt(articles, line)
+    assert catalog(articles, "public") == before
+    articles.execute("reset role; grant create on schema public to plain; alter type job_status owner to plain")
+    articles.execute("set role plain")
+    adopt.adopt(articles, line)
+    schema.require(articles, line)
 
 
 def test_adoption_in_another_schema_and_through_a_pooler(pooled_url: str) -> None:

@@ -34,7 +34,7 @@ def parked(migrated: Connection, statements: Texts) -> Connection:
 HELD = JOBS // 1000
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -51,9 +51,9 @@ def test_opening_unparks_oldest_first_in_batches(parked: Connection, statements:
 
 def test_first_batch_is_the_oldest_and_a_killed_opening_goes_on(parked: Connection, statements: Texts) -> None:
     def kill(_done: int) -> None:
-        raise Killed
+        raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         gate.open_gate(parked, statements, "emails", kill)
     halves = parked.execute(
         """

@@ -2,6 +2,8 @@
 
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import closing
 from importlib.resources import files
 
 import pytest
@@ -9,8 +11,9 @@ import pytest
 from migrator import postgres
 from migrator.postgres import Connection
 from shim.store import roles, schema
-from shim.store.schema import Line
 from shim.store.statements import Schemas, Statements
+from tests.fixtures.postgres import Databases
+from tests.integration.shim.conftest import migrate
 
 PACKAGES = ("shim.store.sql", "migrator.sql")
 FILES = [
@@ -40,16 +43,26 @@ def test_there_are_statements_of_both_packages() -> None:
     assert {package for package, _, _ in CASES} == set(PACKAGES)
 
 
-@pytest.mark.parametrize(("package", "filename", "name"), CASES, ids=lambda value: str(value))
-def test_statement_fits_the_schema(migrated: Connection, line: Line, package: str, filename: str, name: str) -> None:
+@pytest.fixture(scope="module")
+def shared(databases: Databases) -> Iterator[Connection]:
+    """One migrated database for all of them: each rolls its own work back."""
+    url = databases.create(migrate)
+    with closing(postgres.connect(url, "test")) as conn:
+        yield conn
+    databases.drop(url)
+
+
+@pytest.mark.parametrize(("package", "filename", "name"), CASES, ids=str)
+def test_statement_fits_the_schema(shared: Connection, package: str, filename: str, name: str) -> None:
     statement = named(package, filename)[name]
     verb = statement.split()[0].lower()
-    with migrated.transaction(force_rollback=True):
+    with shared.transaction(force_rollback=True):
         if verb in ("select", "insert", "update", "delete", "with", "merge"):
-            migrated.execute(f"prepare under_test as {dollars(statement)}")
+            shared.execute(f"prepare under_test as {dollars(statement)}")
+            shared.execute("deallocate under_test")
         elif verb == "copy":
-            with migrated.cursor().copy(statement) as copy:
+            with shared.cursor().copy(statement) as copy:
                 copy.write(NO_ROWS)
         else:
-            roles.ensure(migrated, line)
-            migrated.execute(statement)
+            roles.ensure(shared, schema.store_line())
+            shared.execute(statement)
