@@ -207,7 +207,9 @@ def explain_store(error: StoreError, target: Target) -> MigratorError:
             return RefusedError(f"{target}: {error}", code="foreign-table", hint=_FOREIGN_HINT)
         case AdoptionStuckError():
             return StoppedError(
-                f"{target}: {error}; is something else changing the table?", code="adoption-stuck", hint="migrator init"
+                f"{target}: {error}",
+                code="adoption-stuck",
+                hint="migrator init goes on from here, once nobody else changes the table",
             )
         case UnsupportedServerError():
             return CannotStartError(f"{target}: {error}", code="postgres-unsupported", hint=_SERVER_HINT)

@@ -138,10 +138,8 @@ def _changed(
 def _sentence(one: dict[str, Any], verb: str) -> str:
     if one["already"]:
         return f"{one['topic']}: already {one['gate']}"
-    return (
-        f"{one['topic']}: {one['gate']}, {one['moved']:,} jobs {verb} in {one['seconds']} s; "
-        f"{one['held']:,} held, {one['processing']:,} being worked on"
-    )
+    moved = f"{one['moved']:,} jobs {verb} in {one['seconds']} s"
+    return f"{one['topic']}: {one['gate']}, {moved}; {one['held']:,} held, {one['processing']:,} being worked on"
 
 
 def _show(out: Output, found: list[GateStatus]) -> None:

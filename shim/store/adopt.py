@@ -25,10 +25,17 @@ _LOCK_ATTEMPTS = 10
 _FILL_ROWS = 5000
 _PARTS = re.compile(r"^-- part: (\w+)$", re.MULTILINE)
 _INDEX = re.compile(r"^create index (\w+) (on [^;]+);", re.MULTILINE)
+# The catalog is not what it was a moment ago, or a name that we need is taken elsewhere in the schema.
+_DISTURBED = (
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DeadlockDetected,
+)
 
 
 class AdoptionStuckError(StoreError):
-    """A step left the table as it was; somebody else changes it at the same time."""
+    """A step failed or did not last: somebody else changes the table, or took a name that it needs."""
 
 
 def needed(conn: Connection, line: Line) -> bool:
@@ -82,7 +89,12 @@ def adopt(
             raise AdoptionStuckError(f"{line.schema}.job_queue: {previous.title} did not last")
         previous = remaining[0]
         on_step(previous.title)
-        _run(conn, line, previous, lock_timeout_ms)
+        try:
+            _run(conn, line, previous, lock_timeout_ms)
+        except _DISTURBED as error:
+            raise AdoptionStuckError(
+                f"{line.schema}.job_queue: {previous.title}: {error.diag.message_primary}"
+            ) from error
     on_step("add the other tables")
     _finish(conn, line, lock_timeout_ms)
 
