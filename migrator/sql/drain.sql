@@ -175,11 +175,15 @@ from /*queue.*/job_queue
 where topic = %(topic)s and log_offset is not null;
 
 -- name: bound_transaction
--- Limits this transaction alone, whatever the role's own settings are.
+-- Limits this transaction alone, whatever the role's own settings are; a client that vanishes is noticed in 30 s.
 select set_config('lock_timeout', %(lock_timeout)s, true),
   set_config('statement_timeout', %(statement_timeout)s, true),
   set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, true),
-  set_config('client_connection_check_interval', %(check_interval)s, true);
+  set_config('client_connection_check_interval', %(check_interval)s, true),
+  set_config('tcp_keepalives_idle', '10', true),
+  set_config('tcp_keepalives_interval', '5', true),
+  set_config('tcp_keepalives_count', '3', true),
+  set_config('tcp_user_timeout', '30000', true);
 
 -- name: analyze_queue
 -- Statistics after a bulk load; without the right to it Postgres warns and goes on.
