@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal, LiteralString, NamedTuple, NoReturn
 
 import psycopg
@@ -31,20 +32,28 @@ _NULL = b"\xff\xff\xff\xff"
 _BOUNDS = {"lock_timeout": "10s", "statement_timeout": "300s", "idle_timeout": "60s", "check_interval": "2s"}
 
 
+class LetterStage(StrEnum):
+    """Where a record failed to become a row: when it was read, when its format was decided, when it was written."""
+
+    READ = "read"
+    FORMAT = "format"
+    WRITE = "write"
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which dead letters are meant; None is any.
 
     Attributes:
         topics: names of topics.
-        stage: ``read``, ``format`` or ``write``.
+        stage: where they died.
         partition: Kafka's partition.
         offset: Kafka's offset.
         limit: how many at most.
     """
 
     topics: tuple[str, ...] | None = None
-    stage: str | None = None
+    stage: LetterStage | None = None
     partition: int | None = None
     offset: int | None = None
     limit: int | None = None

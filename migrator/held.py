@@ -3,13 +3,14 @@
 Batches are bounded, and a run that was killed is simply run again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
 
 from psycopg.rows import class_row
 
+from migrator.errors import UsageError
 from migrator.postgres import Connection
 from shim.store import topics
 from shim.store.statements import Schemas, Statements
@@ -103,6 +104,21 @@ class Held:
 def open_held(conn: Connection, schemas: Schemas) -> Held:
     """Returns the held rows of the queue in the given schemas."""
     return Held(conn, {**topics.load(schemas), **Statements("migrator.sql", "held.sql", schemas)})
+
+
+def choose(names: Sequence[str], partition: int | None, offset: int | None, *, everything: bool) -> Choice:
+    """Returns what is to be changed: one row of a topic, or everything of it or of one partition.
+
+    Raises:
+        UsageError: it is not said which.
+    """
+    if not names:
+        raise UsageError("which topic?", code="topic-missing", hint="add --topic NAME; migrator held list")
+    single = partition is not None and offset is not None
+    if single == everything or (offset is not None and partition is None):
+        hint = "--partition P --offset O for one, --all for all of the topic"
+        raise UsageError("which held jobs?", code="held-choice", hint=hint)
+    return Choice(tuple(names), partition, offset)
 
 
 def _arguments(choice: Choice) -> dict[str, object]:

@@ -10,7 +10,7 @@ from migrator import postgres
 from migrator.cli import dead_letters_view as view
 from migrator.cli.options import Config, Dsn, Schema, Topics, postgres_settings, reporting
 from migrator.cli.output import Output
-from migrator.dead_letters import Choice, DeadLetters, Retrial, open_dead_letters
+from migrator.dead_letters import Choice, DeadLetters, LetterStage, Retrial, open_dead_letters
 from migrator.errors import Exit, UsageError
 from migrator.postgres import Target
 from migrator.settings import Settings
@@ -24,7 +24,7 @@ app = typer.Typer(
     help="See the records that became no row, and append them after all.",
 )
 
-Stage = Annotated[str | None, typer.Option("--stage", metavar="STAGE", help="read, format or write")]
+Stage = Annotated[LetterStage | None, typer.Option("--stage", help="where they died")]
 Partition = Annotated[int | None, typer.Option("--partition", min=0, help="only this one")]
 Offset = Annotated[int | None, typer.Option("--offset", min=0, help="only this one")]
 
@@ -51,7 +51,7 @@ def list_(
     Environment: DATABASE_URL or libpq's PG*, MIGRATOR_SCHEMA, MIGRATOR_CONFIG.
     """
     settings = postgres_settings(dsn, schema_name, config)
-    choice = Choice(tuple(topic or settings.topics) or None, _known(stage), limit=limit)
+    choice = Choice(tuple(topic or settings.topics) or None, stage, limit=limit)
     with _connected(out, settings) as letters:
         matched, retried = letters.count(choice)
         listed = letters.listed(choice)
@@ -115,23 +115,21 @@ def retry(
     Environment: DATABASE_URL or libpq's PG*, MIGRATOR_SCHEMA, MIGRATOR_CONFIG.
     """
     settings = postgres_settings(dsn, schema_name, config)
-    choice = Choice(tuple(topic or settings.topics) or None, _known(stage), partition, offset, limit)
+    choice = Choice(tuple(topic or settings.topics) or None, stage, partition, offset, limit)
     if not choice.topics:
         raise UsageError("which topic?", code="topic-missing", hint="add --topic NAME; migrator dead-letters list")
     with _connected(out, settings) as letters:
         matched, retried = letters.count(choice)
-        done = _retried(out, letters, choice, value_format, execute=execute, without_headers=without_headers)
+        done = _told(out, letters.retry(choice, value_format, execute=execute, without_headers=without_headers))
     view.show_retry(out, done, matched, retried, execute=execute)
     if any(one.result == "dead" for one in done):
         raise typer.Exit(Exit.ANSWER_IS_NO)
 
 
-def _retried(
-    out: Output, letters: DeadLetters, choice: Choice, fmt: Format, *, execute: bool, without_headers: bool
-) -> list[Retrial]:
+def _told(out: Output, retrials: Iterator[Retrial]) -> list[Retrial]:
     done: list[Retrial] = []
     with out.progress("dead letters", None) as on_progress:
-        for one in letters.retry(choice, fmt, execute=execute, without_headers=without_headers):
+        for one in retrials:
             done.append(one)
             on_progress(len(done))
     return done
@@ -146,9 +144,3 @@ def _connected(out: Output, settings: Settings) -> Iterator[DeadLetters]:
             schema.require(conn, schema.store_line(settings.schema))
             schema.require(conn, postgres.migrator_line(settings.schema))
             yield open_dead_letters(conn, postgres.schemas(settings.schema))
-
-
-def _known(stage: str | None) -> str | None:
-    if stage not in (None, "read", "format", "write"):
-        raise UsageError(f"--stage {stage!r} is not known", code="stage", hint="read, format or write")
-    return stage

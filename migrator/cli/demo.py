@@ -1,8 +1,9 @@
 """``migrator demo``: the whole story on throw-away servers."""
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -29,17 +30,20 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="leave both servers running until Ctrl-C")] = False,
     bootstrap_servers: Annotated[
         str | None,
-        typer.Option("--bootstrap-servers", metavar="HOST:PORT,...", help="a Kafka of yours; KAFKA_* is not looked at"),
+        typer.Option("--bootstrap-servers", metavar="HOST:PORT,...", help="a Kafka of yours, without a login"),
     ] = None,
 ) -> None:
-    """Show the whole story on throw-away servers, and check it: exit 0 only when all of it held.
+    """See the whole story on throw-away servers, checked by itself: exit 0 only when all of it held.
 
-    Before anything else, to see what it does; it touches nothing of yours and leaves nothing behind. It starts
-    Postgres and a Kafka, runs the real commands between them, and compares every byte with what was produced.
+    Before anything else; it touches nothing of yours and leaves nothing behind. It starts a Postgres and a Kafka, runs
+    the real commands between them, and compares every byte with what was produced. A minute at most, but for the
+    first time, when Maven downloads Kafka.
 
     Examples:
     - migrator demo
     - migrator demo --records 100000 --keep
+
+    Environment: nothing is looked at that names servers of yours, and there is no --config.
     """
     steps = Steps(_Narrator(out))
     with _ended_by_signals(), servers(steps, bootstrap_servers) as where:
@@ -52,10 +56,11 @@ def demo(
 
 
 def _tell(steps: Steps, where: Servers, records: int) -> None:
-    commands = Commands(environment(where.dsn, where.bootstrap_servers, where.folder))
+    kafka = where.kafka
+    commands = Commands(environment(where.dsn, kafka.bootstrap_servers, where.folder))
     with postgres.connect(where.dsn, "demo") as conn:
         try:
-            Story(steps, commands, conn, where.bootstrap_servers).tell(records)
+            Story(steps, commands, conn, kafka.bootstrap_servers, kafka.make).tell(records)
         except StoryEndedError:
             return
 
@@ -63,19 +68,21 @@ def _tell(steps: Steps, where: Servers, records: int) -> None:
 def _report(out: Output, steps: Steps, where: Servers, *, keep: bool) -> None:
     seconds = sum(step.seconds for step in steps.done)
     verdict = "all of it held" if steps.ok else "IT DID NOT HOLD"
-    addresses = {"DATABASE_URL": where.dsn, "bootstrap.servers": where.bootstrap_servers} if keep else {}
+    addresses = {"DATABASE_URL": where.dsn, "bootstrap.servers": where.kafka.bootstrap_servers} if keep else {}
     document = {"ok": steps.ok, "steps": [step.document() for step in steps.done], "servers": addresses or None}
     line = out.mark(ok=steps.ok).append(f" {verdict}: {len(steps.done)} steps, {seconds:.0f} s", style="bold")
     out.result(document, ["", line, *(f"{name}={address}" for name, address in addresses.items())])
     if keep:
-        out.note("both servers run on; to stop them and remove all they wrote: Ctrl-C")
+        out.note(f"they run on; to stop them and remove all they wrote: Ctrl-C, or kill {os.getpid()}")
     else:
         out.next_step("migrator doctor, then migrator init on a database of yours")
 
 
 def _wait() -> None:
-    while True:
-        signal.pause()
+    """Returns at Ctrl-C, which here is the ordinary end."""
+    with suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()
 
 
 @contextmanager

@@ -75,14 +75,15 @@ def perform(out: Output, settings: Settings, options: DrainOptions, *, dry_run: 
                 if dry_run:
                     return _show_plans(out, cluster, look(around, options))
                 outcome = drain(around, options)
-        except StoppedError as stopped:
-            if interruption.asked.is_set():
-                out.note(f"resume: {resume_command(settings, options)}")
-                raise typer.Exit(int(interruption.status)) from stopped
-            raise _with_resume(stopped, settings, options) from stopped
-        finally:
+        except MigratorError as error:
             for notice in cluster.notices:
                 listener(Notice(notice))
+            if not isinstance(error, StoppedError):
+                raise
+            if interruption.asked.is_set():
+                out.note(f"resume: {resume_command(settings, options)}")
+                raise typer.Exit(int(interruption.status)) from error
+            raise _with_resume(error, settings, options) from error
     _report(out, settings, options, outcome, interruption)
     return None
 
@@ -226,6 +227,8 @@ def _show_plans(out: Output, cluster: Cluster, plans: list[tuple[TopicFacts, Top
     if not out.as_json:
         for facts, plan in plans:
             _show_plan(out, facts, plan)
+    for notice in cluster.notices:
+        out.note(notice)
 
 
 def _plan_document(cluster: Cluster, facts: TopicFacts, plan: TopicPlan) -> dict[str, Any]:

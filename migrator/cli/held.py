@@ -10,8 +10,7 @@ import typer
 from migrator import postgres
 from migrator.cli.options import Config, Dsn, Schema, Topics, postgres_settings, reporting
 from migrator.cli.output import Output
-from migrator.errors import UsageError
-from migrator.held import Choice, Held, open_held
+from migrator.held import Choice, Held, choose, open_held
 from migrator.postgres import Target
 from migrator.settings import Settings
 from shim.store import schema
@@ -84,7 +83,7 @@ def release(
     Environment: DATABASE_URL or libpq's PG*, MIGRATOR_SCHEMA, MIGRATOR_CONFIG.
     """
     settings = postgres_settings(dsn, schema_name, config)
-    choice = _choice(topic or settings.topics, partition, offset, everything=everything)
+    choice = choose(topic or settings.topics, partition, offset, everything=everything)
     with _connected(out, settings) as held:
         matched = held.count(choice)
         changed = 0 if dry_run else held.release(choice)
@@ -115,23 +114,11 @@ def discard(
     Environment: DATABASE_URL or libpq's PG*, MIGRATOR_SCHEMA, MIGRATOR_CONFIG.
     """
     settings = postgres_settings(dsn, schema_name, config)
-    choice = _choice(topic or settings.topics, partition, offset, everything=everything)
+    choice = choose(topic or settings.topics, partition, offset, everything=everything)
     with _connected(out, settings) as held:
         matched = held.count(choice)
         changed = held.discard(choice) if execute else 0
     _report(out, matched, changed, "discarded", dry_run=not execute)
-
-
-def _choice(
-    topics: list[str] | tuple[str, ...], partition: int | None, offset: int | None, *, everything: bool
-) -> Choice:
-    if not topics:
-        raise UsageError("which topic?", code="topic-missing", hint="add --topic NAME; migrator held list")
-    single = partition is not None and offset is not None
-    if single == everything or (offset is not None and partition is None):
-        hint = "--partition P --offset O for one, --all for all of the topic"
-        raise UsageError("which held jobs?", code="held-choice", hint=hint)
-    return Choice(tuple(topics), partition, offset)
 
 
 @contextmanager

@@ -78,12 +78,9 @@ def judge(
         document: what the drain said of itself.
         only_json: whether the drain was told to take nothing but JSON.
     """
-    expected = {(at.partition, at.offset): content_of(record) for record, at in zip(records, delivered, strict=True)}
-    dead = {
-        (at.partition, at.offset)
-        for record, at in zip(records, delivered, strict=True)
-        if only_json and not record.is_json
-    }
+    produced = list(zip(records, delivered, strict=True))
+    expected = {(at.partition, at.offset): content_of(record) for record, at in produced}
+    dead = {(at.partition, at.offset) for record, at in produced if only_json and not record.is_json}
     return [
         _complete(expected, dead, tables),
         _equal(expected, [*tables.rows, *tables.dead]),

@@ -3,21 +3,47 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 
 import psycopg
 
-from migrator.demo.steps import STRICT, TOPIC, Steps
+from migrator.demo.steps import PARTITIONS, Steps
 from migrator.embedded.classpath import KAFKA_VERSION, default_cache_dir, missing_tools
-from migrator.embedded.parts import Broker, best_broker
+from migrator.embedded.parts import best_broker
 from migrator.embedded.postgres import EmbeddedPostgres
 from migrator.embedded.process import remove_folder, temporary_folder
-from migrator.errors import CannotStartError
-from migrator.kafka.produce import delete_topics, existing_topics
+from migrator.kafka.produce import create_topic, delete_topics
 
 _SECONDS_BETWEEN_LINES = 5.0
+
+
+@dataclass(slots=True)
+class OwnTopics:
+    """The topics that the demo made in a Kafka, and may therefore delete.
+
+    Attributes:
+        bootstrap_servers: the Kafka.
+        made: their names.
+    """
+
+    bootstrap_servers: str
+    made: list[str] = field(default_factory=list)
+
+    def make(self, topic: str) -> None:
+        """Makes a topic.
+
+        Raises:
+            CannotStartError: there is one of that name, which is then left alone.
+        """
+        create_topic(self.bootstrap_servers, topic, PARTITIONS)
+        self.made.append(topic)
+
+    def delete(self) -> None:
+        """Deletes what was made."""
+        if self.made:
+            delete_topics(self.bootstrap_servers, self.made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +52,12 @@ class Servers:
 
     Attributes:
         dsn: Postgres.
-        bootstrap_servers: Kafka.
+        kafka: Kafka.
         folder: a folder for whatever the demo writes.
     """
 
     dsn: str
-    bootstrap_servers: str
+    kafka: OwnTopics
     folder: Path
 
 
@@ -41,15 +67,15 @@ def servers(steps: Steps, external: str | None) -> Iterator[Servers]:
 
     Args:
         steps: where the start is told.
-        external: the user's own Kafka; the demo's topics are deleted from it at the end.
+        external: the user's own Kafka; what the demo made there is deleted at the end.
 
     Raises:
-        CannotStartError: a server does not start, or the user's Kafka has topics of these names.
+        CannotStartError: a server does not start.
     """
     folder = temporary_folder()
     try:
-        with _postgres(steps) as dsn, _kafka(steps, external) as bootstrap_servers:
-            yield Servers(dsn, bootstrap_servers, folder)
+        with _postgres(steps) as dsn, _kafka(steps, external) as kafka:
+            yield Servers(dsn, kafka, folder)
     finally:
         remove_folder(folder)
 
@@ -69,44 +95,30 @@ def _postgres(steps: Steps) -> Iterator[str]:
 
 
 @contextmanager
-def _kafka(steps: Steps, external: str | None) -> Iterator[str]:
+def _kafka(steps: Steps, external: str | None) -> Iterator[OwnTopics]:
     with steps.step("kafka", "A Kafka broker") as step:
         _announce_download(steps, external)
         with _patiently(steps.narrator.say):
             started = best_broker(external)
         step.facts |= {"server": started.name, "passed_over": list(started.passed_over)}
         steps.narrator.say(f"{started.name} at {started.part.bootstrap_servers}")
+    topics = OwnTopics(started.part.bootstrap_servers)
     try:
-        yield _vacant(started.part)
+        yield topics
     finally:
-        _leave(started.part)
-
-
-def _vacant(broker: Broker) -> str:
-    taken = {TOPIC, STRICT} & existing_topics(broker.bootstrap_servers)
-    if taken:
-        # Ours to use, not ours to delete.
-        broker.close()
-        raise CannotStartError(
-            f"the Kafka at {broker.bootstrap_servers} has a topic {min(taken)!r} already",
-            code="topic-exists",
-            hint="migrator demo    # with a broker of its own",
-        )
-    return broker.bootstrap_servers
-
-
-def _leave(broker: Broker) -> None:
-    try:
-        if broker.kind == "external":
-            delete_topics(broker.bootstrap_servers, [TOPIC, STRICT])
-    finally:
-        broker.close()
+        try:
+            if started.part.kind == "external":
+                topics.delete()
+        finally:
+            started.part.close()
 
 
 def _announce_download(steps: Steps, external: str | None) -> None:
     jars = default_cache_dir() / "kafka-to-postgres" / f"kafka-{KAFKA_VERSION}" / "classpath.txt"
     if not (external or jars.exists() or missing_tools()):
-        steps.narrator.say(f"the first time, Maven downloads Apache Kafka {KAFKA_VERSION}: about 150 MB, once")
+        steps.narrator.say(
+            f"the first time, Maven fetches Apache Kafka {KAFKA_VERSION}, about 50 MB; later runs need no network"
+        )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The story, step by step: what is done, what is said of it, and whether it held."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from migrator.demo import show
 from migrator.demo.commands import CommandFailedError, Commands, spelled
 from migrator.demo.oracle import Finding, judge, read_tables
 from migrator.demo.records import Record, make_records
-from migrator.kafka.produce import Delivered, Outgoing, create_topic, produce
+from migrator.kafka.produce import Delivered, Outgoing, produce
 from migrator.postgres import Connection
 
 TOPIC = "emails"
@@ -104,12 +104,14 @@ class Story:
         commands: runs the real commands.
         conn: a connection in autocommit to the demo's database.
         bootstrap_servers: the demo's Kafka.
+        make_topic: makes a topic there.
     """
 
     steps: Steps
     commands: Commands
     conn: Connection
     bootstrap_servers: str
+    make_topic: Callable[[str], None]
 
     def tell(self, count: int) -> None:
         """Tells it all, with so many records.
@@ -153,7 +155,7 @@ class Story:
 
     def _produce(self, name: str, topic: str, records: Sequence[Record]) -> list[Delivered]:
         with self.steps.step(name, f"{len(records):,} records go into topic {topic}") as step:
-            create_topic(self.bootstrap_servers, topic, PARTITIONS)
+            self.make_topic(topic)
             outgoing = (Outgoing(one.key, one.value, one.headers, one.timestamp_ms) for one in records)
             delivered = produce(self.bootstrap_servers, topic, outgoing)
             kinds = sorted({record.kind for record in records})
@@ -201,7 +203,7 @@ class Story:
 
     def _show(self, name: str) -> show.Shown:
         shown = show.show(self.conn, show.load()[name])
-        self.steps.narrator.command(shown.sql)
+        self.steps.narrator.command(f"{shown.sql};")
         self.steps.narrator.table(shown.columns, shown.rows)
         return shown
 

@@ -1,16 +1,17 @@
 """The loop that reads: until every partition is at its frozen end, or somebody says stop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from migrator.drain.batch import Batch
 from migrator.drain.keeping import Keeper
 from migrator.drain.options import DrainOptions
-from migrator.drain.patience import patiently
+from migrator.drain.patience import Answer, patiently
 from migrator.drain.pool import WriterPool
 from migrator.drain.prepare import Prepared, check_identity
 from migrator.drain.reading import Reader, Track, out_of_range
 from migrator.drain.surroundings import Surroundings
-from migrator.errors import RefusedError, StoppedError
+from migrator.errors import CannotStartError, RefusedError, StoppedError
 from migrator.events import Waiting
 from migrator.failpoints import Failpoint, reach
 from migrator.kafka.records import PartitionFacts, TopicFacts
@@ -87,7 +88,7 @@ class Loop:
             reach(Failpoint.POLLED)
             for writer, batch in self.reader.feed(events, self.options.max_messages):
                 self._flushed = self.around.clock()
-                self.pool.submit(writer, batch, self.keeper.beat)
+                self._submit(writer, batch)
             for key in out_of_range(events):
                 self._mend(key)
             self._retire()
@@ -116,7 +117,14 @@ class Loop:
 
     def _submit_rest(self) -> None:
         for writer, batch in self.reader.flush():
-            self.pool.submit(writer, batch, self.keeper.beat)
+            self._submit(writer, batch)
+
+    def _submit(self, writer: int, batch: Batch) -> None:
+        # A consumer that stands in a topic which is deleted and recreated goes on reading without a word. What was
+        # read before the id was found unchanged is of the old topic.
+        for topic in {span.place.topic for span in batch.spans}:
+            self._check_topic_id(topic)
+        self.pool.submit(writer, batch, self.keeper.beat)
 
     def _retire(self) -> None:
         done = {key for key, track in self.tracks.items() if track.done} - self._retired
@@ -165,15 +173,31 @@ class Loop:
 
     def _facts(self, key: tuple[str, int]) -> PartitionFacts:
         topic, partition = key
-        return self._ask(topic).partitions[partition]
+        return self._topic_facts(topic).partitions[partition]
 
-    def _ask(self, topic: str) -> TopicFacts:
-        around = self.around
-        return patiently(lambda: around.cluster.topic_facts(topic), around.listener, around.stop, self.options.max_wait)
+    def _topic_facts(self, topic: str) -> TopicFacts:
+        return self._ask(lambda: self.around.cluster.topic_facts(topic))
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        try:
+            return patiently(question, self.around.listener, self.around.stop, self.options.max_wait)
+        except CannotStartError as error:
+            if error.code != "topic-missing":
+                raise
+            raise RefusedError(
+                f"{error.message}: it was deleted while it was drained",
+                code="topic-gone",
+                hint="what was committed stands in the table; a topic of the same name would be another one",
+            ) from error
+
+    def _check_topic_id(self, topic: str) -> None:
+        frozen = next(prepared.source for prepared in self.prepared if prepared.source.topic == topic)
+        if frozen.topic_id is not None and self._ask(lambda: self.around.cluster.topic_id(topic)) != frozen.topic_id:
+            check_identity(frozen, self._topic_facts(topic))
 
     def _check_identity(self) -> None:
         for prepared in self.prepared:
-            check_identity(prepared.source, self._ask(prepared.source.topic))
+            check_identity(prepared.source, self._topic_facts(prepared.source.topic))
 
     def _mend(self, key: tuple[str, int]) -> None:
         track, facts = self.tracks[key], self._facts(key)

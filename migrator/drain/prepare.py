@@ -145,7 +145,7 @@ class Preparation:
                 uncertain=(self.options.policy.uncertain or Uncertain.ENQUEUE),
             )
         source = self._found(facts.topic)
-        return Prepared(source, facts, plan.origin, resumed=False, notes=plan.notes)
+        return Prepared(source, facts, plan.origin, resumed=False, notes=(*plan.notes, *self.cluster.notices))
 
     def _plan(self, facts: TopicFacts, groups: Sequence[GroupFacts]) -> TopicPlan:
         choice = self.options.start

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 _LARGEST_BATCH_BYTES = 512 * 1024 * 1024
-_LARGEST_REQUEST_BYTES = 1024 * 1024 * 1024
+# A stray TLS hello is read as a request of 369 MB: it must be refused, not waited for until the heap is full.
+_LARGEST_REQUEST_BYTES = 128 * 1024 * 1024
 
 # One node holds every replica; what is done now and then is done within a second.
 ONE_NODE: Mapping[str, str] = {

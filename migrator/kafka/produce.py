@@ -25,17 +25,12 @@ class Delivered(NamedTuple):
 
     partition: int
     offset: int
-    timestamp_ms: int
-
-
-def existing_topics(bootstrap_servers: str) -> set[str]:
-    """Returns the names of a cluster's topics."""
-    client = _ADMIN.AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    return set(client.list_topics(timeout=_SECONDS).topics)
 
 
 def create_topic(bootstrap_servers: str, topic: str, partitions: int) -> None:
-    """Creates a topic, or has librdkafka's mock cluster make one, with as many partitions as it always makes.
+    """Creates a topic whose records keep the timestamps that they are given.
+
+    librdkafka's mock cluster knows no such request: it makes the topic when asked for it, with 4 partitions.
 
     Raises:
         CannotStartError: the broker refused, as when the topic exists.
@@ -45,7 +40,8 @@ def create_topic(bootstrap_servers: str, topic: str, partitions: int) -> None:
         if str(client.list_topics(timeout=_SECONDS).cluster_id).startswith("mockCluster"):
             client.list_topics(topic, timeout=_SECONDS)
             return
-        wanted = _ADMIN.NewTopic(topic, num_partitions=partitions)
+        own_times = {"message.timestamp.type": "CreateTime"}
+        wanted = _ADMIN.NewTopic(topic, num_partitions=partitions, config=own_times)
         client.create_topics([wanted], operation_timeout=_SECONDS)[topic].result()
     except KafkaException as error:
         raise _refused(f"creating topic {topic!r}", error) from None
@@ -114,10 +110,12 @@ def _send(producer: Any, topic: str, record: Outgoing, report: Callable[[Any, An
 def _reporter(delivered: dict[int, Delivered], number: int) -> Callable[[Any, Any], None]:
     def report(error: Any, message: Any) -> None:
         if error is None:
-            delivered[number] = Delivered(message.partition(), message.offset(), message.timestamp()[1])
+            delivered[number] = Delivered(message.partition(), message.offset())
 
     return report
 
 
 def _refused(doing: str, error: KafkaException) -> CannotStartError:
-    return CannotStartError(f"{doing} failed: {error.args[0].str()}", code="kafka-request-failed")
+    return CannotStartError(
+        f"{doing} failed: {error.args[0].str().rstrip('.')}", code="kafka-request-failed", hint="migrator doctor"
+    )

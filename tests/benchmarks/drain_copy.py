@@ -6,6 +6,7 @@ alternate, each into a fresh database, and every pair gives one ratio.
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import psycopg
@@ -25,6 +25,7 @@ from shim.store.rows import RowEncoder
 from shim.store.schema import store_line
 from shim.store.values import View
 from tests.benchmarks.measuring import (
+    RESULTS,
     Connection,
     Spread,
     Stopwatch,
@@ -43,6 +44,7 @@ from tests.benchmarks.measuring import (
 from tests.benchmarks.parts import Parts, parts, produce, read
 
 Rows = Sequence[bytes]
+_BYTECODE = RESULTS / "bytecode"
 _SAMPLE_SECONDS = 0.05
 _SESSION_END_SECONDS = 5.0
 
@@ -142,20 +144,30 @@ def copy(on: Parts, batches: list[list[Rows]]) -> Figures:
 
 def drain(on: Parts, topic: str, messages: int, writers: int) -> Figures:
     """The drain, in a process of its own."""
-    program = ["migrator", "drain"] if find_spec("migrator.cli.drain") else ["tests.benchmarks.drain_process"]
     with on.database() as (url, conn):
-        arguments = ["--topic", topic, "--dsn", url, "--bootstrap-servers", on.kafka.bootstrap_servers]
         meter = Meter(on, conn)
-        wall, cpu, peak, told = run_process([*program, *arguments, "--writers", str(writers), "--json"])
+        wall, cpu, peak, told = run_process(_drain(on, topic, url, writers))
         _check(conn, messages)
         return meter.figures(wall, cpu, peak, told)
+
+
+def warm_up(on: Parts, topic: str) -> None:
+    """Has Python compile the drain's modules, which an installed package is spared."""
+    with on.database() as (url, _):
+        run_process([*_drain(on, topic, url, 1), "--dry-run"])
+
+
+def _drain(on: Parts, topic: str, url: str, writers: int) -> list[str]:
+    sides = ["--dsn", url, "--bootstrap-servers", on.kafka.bootstrap_servers]
+    return ["migrator", "drain", "--topic", topic, *sides, "--writers", str(writers), "--json"]
 
 
 def run_process(arguments: Sequence[str]) -> tuple[float, float, int, dict[str, Any]]:
     """Runs ``python -m`` with arguments: seconds, CPU seconds, peak memory, and the JSON that it printed."""
     before, watch, peak = _children_cpu(), Stopwatch(), 0
     with tempfile.TemporaryFile("w+") as answer, tempfile.TemporaryFile("w+") as complaints:
-        process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=answer, stderr=complaints)
+        argv = [sys.executable, "-X", f"pycache_prefix={_BYTECODE}", "-m", *arguments]
+        process = subprocess.Popen(argv, stdout=answer, stderr=complaints, env=_environment())
         while process.returncode is None:
             peak = max(peak, peak_memory(process.pid))
             try:
@@ -167,6 +179,10 @@ def run_process(arguments: Sequence[str]) -> tuple[float, float, int, dict[str, 
             file.seek(0)
         assert process.returncode == 0, complaints.read()[-4000:]
         return wall, _children_cpu() - before, peak, json.loads(answer.read())
+
+
+def _environment() -> dict[str, str]:
+    return {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _children_cpu() -> float:
@@ -224,6 +240,7 @@ def main() -> None:
         topic = produce(servers, messages)
         batches = encode(servers, topic, messages, writers)
         note("rows encoded")
+        warm_up(on, topic)
         with on.database() as (_, conn):
             document: dict[str, Any] = {"arguments": vars(arguments), "machine": machine(conn)}
         for repeat in range(arguments.repeats):

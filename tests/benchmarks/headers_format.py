@@ -114,7 +114,8 @@ CANDIDATES = (
         "bytea[]",
         _array_encoder,
         "array_send(headers)",
-        "select encode(headers[array_position(headers, 'trace-id') + 1], 'escape') from job_queue",
+        "select encode(headers[i + 1], 'escape') from job_queue, generate_series(1, cardinality(headers), 2) as i "
+        "where headers[i] = 'trace-id'",
     ),
     Candidate("framed_bytea", "bytea", _framed_encoder, "headers", "needs a function of ours"),
     Candidate(
@@ -259,15 +260,37 @@ def measure(conn: Connection, candidate: Candidate, encode: Encode, chosen: Samp
 
 
 def report(runs: dict[int, dict[str, list[Figures]]]) -> str:
-    """The table that is printed."""
-    head = ("headers", "type", "field B", "heap B/row", "WAL B/row", "build us", "COPY us CPU", "scan us CPU", "bare")
+    """The table that is printed: sizes and CPU per row, and behind it the ratios to the first type, pass by pass."""
+    head = (
+        "headers",
+        "type",
+        "field B",
+        "heap B",
+        "WAL B",
+        "build us",
+        "COPY us",
+        "scan us",
+        "COPY x",
+        "scan x",
+        "bare x",
+    )
     lines = []
     for count, by_name in runs.items():
+        first = by_name[CANDIDATES[0].name]
         for name, passes in by_name.items():
-            spread = {key: Spread.of(asdict(one)[key] for one in passes) for key in asdict(passes[0])}
-            sizes = [f"{spread[key].median:.0f}" for key in ("field_bytes", "heap_bytes", "wal_bytes")]
-            times = [spread[key].text() for key in ("field_us", "copy_cpu_us", "scan_cpu_us", "bare_scan_cpu_us")]
-            lines.append((str(count), name, *sizes, *times))
+            mine = [(asdict(one), asdict(other)) for one, other in zip(passes, first, strict=True)]
+            sizes = [f"{mine[0][0][key]:.0f}" for key in ("field_bytes", "heap_bytes", "wal_bytes")]
+            times = [
+                f"{Spread.of(one[key] for one, _ in mine).median:.2f}"
+                for key in ("field_us", "copy_cpu_us", "scan_cpu_us")
+            ]
+            pairs = (
+                ("copy_cpu_us", "copy_cpu_us"),
+                ("scan_cpu_us", "scan_cpu_us"),
+                ("bare_scan_cpu_us", "scan_cpu_us"),
+            )
+            ratios = [Spread.of(one[key] / other[base] for one, other in mine).text() for key, base in pairs]
+            lines.append((str(count), name, *sizes, *times, *ratios))
     return table(head, lines)
 
 

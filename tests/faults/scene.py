@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, LiteralString, NamedTuple, Self
 
 import psycopg
 from confluent_kafka import Producer
@@ -118,7 +118,7 @@ class Stream:
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
-    def __enter__(self) -> "Stream":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         return self
@@ -283,9 +283,25 @@ class Scene:
         """How many rows of the topic are there."""
         return int(self.value("select count(*) from job_queue where topic = %s", self.topic))
 
+    def has_more_than(self, rows: int) -> bool:
+        """Whether more rows of the topic are there."""
+        return self.rows() > rows
+
+    def has_all(self) -> bool:
+        """Whether there are as many rows as there are known records."""
+        return self.rows() == len(self.log.records)
+
     def batches(self) -> int:
         """How many transactions have written a ledger row."""
         return int(self.value("select count(distinct xmin::text) from kafka_migrator.drain_batch"))
+
+    def epoch(self) -> int:
+        """How often the partitions were taken hold of."""
+        return int(self.value("select coalesce(max(epoch), 0) from kafka_migrator.drain_offset"))
+
+    def worked_since(self, epoch: int) -> bool:
+        """Whether a drain that took hold later than that has committed anything."""
+        return bool(self.value("select exists (select from kafka_migrator.drain_batch where epoch > %s)", epoch))
 
     def dead_letters(self) -> int:
         """How many dead letters there are."""

@@ -14,9 +14,10 @@ from migrator.cli.app import run
 from migrator.dead_letters import Choice, DeadLetters, open_dead_letters
 from migrator.errors import CannotStartError
 from migrator.postgres import Connection
-from shim.store import schema, topics
+from shim.store import topics
 from shim.store.values import Format
 from tests.fixtures.postgres import Databases
+from tests.integration.shim.conftest import migrate
 
 TOPIC = "emails"
 NEXT_OFFSET = 100
@@ -26,12 +27,6 @@ select partition, log_offset, key, value, headers, timestamp_ms, timestamp_type,
   process_after = 'infinity' as parked, status::text, last_error
 from job_queue where topic = %s order by id
 """
-
-
-def migrate(url: str) -> None:
-    with closing(postgres.connect(url, "test")) as conn:
-        for line in (schema.store_line(), postgres.migrator_line()):
-            schema.upgrade(conn, line)
 
 
 @pytest.fixture
@@ -78,7 +73,8 @@ def bury(
 ) -> None:
     conn.execute(
         "insert into kafka_migrator.drain_dead_letter (source_id, partition, log_offset, key, value, headers, "
-        "timestamp_ms, timestamp_type, stage, reason) values (1, %s, %s, '\\x6b00', %s, %s, 1700000000123, 1, %s, 'no')",
+        "timestamp_ms, timestamp_type, stage, reason) "
+        "values (1, %s, %s, '\\x6b00', %s, %s, 1700000000123, 1, %s, 'no')",
         [partition, offset, value, headers, stage],
     )
 

@@ -12,18 +12,13 @@ from migrator import postgres
 from migrator.cli.app import run
 from migrator.held import Choice, Held, open_held
 from migrator.postgres import Connection
-from shim.store import gate, schema, topics
+from shim.store import gate, topics
 from tests.fixtures.postgres import Databases
+from tests.integration.shim.conftest import migrate
 
 TOPIC = "emails"
 EMAILS = Choice((TOPIC,))
 SCHEMAS = postgres.schemas("public")
-
-
-def migrate(url: str) -> None:
-    with closing(postgres.connect(url, "test")) as conn:
-        for line in (schema.store_line(), postgres.migrator_line()):
-            schema.upgrade(conn, line)
 
 
 @pytest.fixture
@@ -39,7 +34,8 @@ def conn(url: str) -> Iterator[Connection]:
     with closing(postgres.connect(url, "test")) as conn:
         topics.register_topic(conn, topics.load(SCHEMAS), TOPIC, 2)
         conn.execute(
-            "insert into job_queue (topic, partition, log_offset, payload, value, process_after, created_at, last_error) "
+            "insert into job_queue (topic, partition, log_offset, payload, value, process_after, created_at, "
+            "last_error) "
             "select %s, p, n, '{}', '{\"secret\": 1}', 'infinity', now() - interval '1 hour', "
             "case when n < 10 then 'held: maybe done' end from generate_series(0, 1) as p, generate_series(0, 14) as n",
             [TOPIC],
