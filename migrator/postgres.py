@@ -160,10 +160,24 @@ def explained(target: Target) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         # The cause may quote a row.
-        cause = None if classify(error) == "record" else error
-        raise explain(error, target) from cause
+        raise explain(error, target) from (error if _quotable(error) else None)
     except StoreError as error:
         raise explain_store(error, target) from error
+
+
+def told(error: psycopg.Error) -> str:
+    """Returns what Postgres said of a failure in one line, or no more than its place where that may quote a row."""
+    if not _quotable(error):
+        return _place(error)
+    diag = error.diag
+    said = [diag.message_primary or " ".join(str(error).split()), diag.message_detail, diag.message_hint]
+    return "; ".join(part for part in said if part)
+
+
+def _quotable(error: psycopg.Error) -> bool:
+    # Whatever fails while a row goes in says so in its context; so does what a user's own function raises.
+    context = error.diag.context or ""
+    return classify(error) not in ("record", "protocol") and "function" not in context and "COPY " not in context
 
 
 def explain(error: psycopg.Error, target: Target) -> MigratorError:
@@ -173,13 +187,13 @@ def explain(error: psycopg.Error, target: Target) -> MigratorError:
         return _setup_error(error, target)
     if fault == "environment":
         return StoppedError(
-            f"Postgres at {target} stopped answering as needed: {_told(error)}",
+            f"Postgres at {target} stopped answering as needed: {told(error)}",
             code="postgres-outage",
             hint="run the same command again once the server is well: it goes on where it stopped",
         )
     if fault == "setup":
         return CannotStartError(
-            f"Postgres at {target} refused: {_told(error)}", code="postgres-refused", hint="migrator doctor"
+            f"Postgres at {target} refused: {told(error)}", code="postgres-refused", hint="migrator doctor"
         )
     if fault == "record":
         return RefusedError(f"Postgres at {target} does not take the data: {_place(error)}", code="postgres-data")
@@ -285,7 +299,7 @@ _SETUP = {
 
 def _setup_error(error: psycopg.Error, target: Target) -> CannotStartError:
     code = _SETUP[error.sqlstate or ""]
-    return CannotStartError(f"{target}: {_told(error)}", code=code, hint=_setup_hint(code, error, target))
+    return CannotStartError(f"{target}: {told(error)}", code=code, hint=_setup_hint(code, error, target))
 
 
 def _setup_hint(code: str, error: psycopg.Error, target: Target) -> str:
@@ -321,15 +335,6 @@ def _without_sqlstate(error: psycopg.Error) -> Fault:
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return "environment"
     return "setup"
-
-
-def _told(error: psycopg.Error) -> str:
-    """What Postgres said, unless it may quote a row."""
-    if classify(error) in ("record", "protocol"):
-        return _place(error)
-    diag = error.diag
-    said = [diag.message_primary or " ".join(str(error).split()), diag.message_detail, diag.message_hint]
-    return "; ".join(part for part in said if part)
 
 
 def _place(error: psycopg.Error) -> str:

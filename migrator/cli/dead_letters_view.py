@@ -43,7 +43,7 @@ def show_one(out: Output, letter: DeadLetter, contents: Contents, *, values: boo
             for name, content in contents.pairs
         ],
     }
-    facts = [f"{name}: {_shown(fact)}" for name, fact in document.items() if not isinstance(fact, dict | list)]
+    facts = [f"{name}: {_shown(fact)}" for name, fact in document.items() if name not in (*parts, "headers")]
     pieces = [*parts.items(), *((f"header {ascii(name)[1:]}", content) for name, content in contents.pairs)]
     out.result(document, [*facts, *(f"{name}: {_told(content, values=values)}" for name, content in pieces)])
 

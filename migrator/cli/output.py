@@ -114,7 +114,12 @@ class Output:
 
 def _console(*, stderr: bool, no_color: bool) -> Console:
     # None leaves NO_COLOR to rich; False would overrule it.
-    return Console(stderr=stderr, no_color=no_color or None, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = Console(
+        stderr=stderr, no_color=no_color or None, highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
+    if not console.is_terminal:
+        console.width = _UNBOUNDED  # a pipe has no width: nothing is squeezed there
+    return console
 
 
 def _print(console: Console, line: Line) -> None:

@@ -142,7 +142,8 @@ class Story:
 
     def _move(self, name: str, topic: str, records: Sequence[Record], *options: str) -> None:
         delivered = self._produce(f"produce-{name}", topic, records)
-        with self.steps.step(name, f"The drain of {topic}: each record becomes a row, exactly once") as step:
+        fate = "what is no JSON becomes a dead letter" if options else "each record becomes a row"
+        with self.steps.step(name, f"The drain of {topic}: {fate}, exactly once") as step:
             document = self._command(step, "drain", "--topic", topic, *options)
             step.facts |= {fact: document[fact] for fact in ("rows", "dead", "rows_per_second")}
             self.steps.narrator.say(f"{document['rows']:,} rows, {document['dead']:,} dead letters")

@@ -18,7 +18,7 @@ from migrator.drain.copying import Account
 from migrator.drain.writing import BatchWriter
 from migrator.errors import CannotStartError, MigratorError
 from migrator.events import Listener, Waiting
-from migrator.postgres import Connection, classify
+from migrator.postgres import Connection, classify, told
 
 _AHEAD = 2
 _POLL_SECONDS = 0.2
@@ -185,9 +185,9 @@ class _Desk:
 
 
 def _reason(error: Exception) -> str:
-    """Returns why Postgres is not there, in one line."""
-    text = error.message if isinstance(error, MigratorError) else str(error)
-    return (text.strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, psycopg.Error):
+        return told(error)
+    return error.message if isinstance(error, MigratorError) else type(error).__name__
 
 
 def _is_outage(error: Exception) -> bool:

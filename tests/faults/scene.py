@@ -167,9 +167,16 @@ class Drain:
         self.wait_for(lambda: line in self.fired(), timeout)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = SECONDS) -> None:
-        """Wait until something is true that only holds while, or because, the drain runs."""
-        assert wait_until(lambda: condition() or self.process.poll() is not None, timeout), self.said()
-        assert condition(), (self.process.poll(), self.said())
+        """Wait until something is true while, or because, the drain runs."""
+        answers = [False]
+
+        def is_over() -> bool:
+            answers.append(condition())
+            return answers[-1] or self.process.poll() is not None
+
+        assert wait_until(is_over, timeout), self.said()
+        # It may have become true by the drain's very end.
+        assert answers[-1] or condition(), (self.process.poll(), self.said())
 
     def wait_for_words(self, words: str, timeout: float = SECONDS) -> None:
         """Wait until it has said something."""

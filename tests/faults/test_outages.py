@@ -1,5 +1,6 @@
 """What happens around a drain that is itself well: servers go away and come back, people interfere, and it waits."""
 
+import re
 import signal
 import uuid
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from migrator.embedded.postgres import StopMode
 from migrator.embedded.process import wait_until
 from tests.faults.conftest import SetScene
-from tests.faults.scene import SECONDS, Scene, Stream
+from tests.faults.scene import SECONDS, Drain, Scene, Stream
 from tests.fixtures.cli import Cli
 from tests.fixtures.kafka import OwnKafka
 from tests.fixtures.postgres import OwnPostgres
@@ -27,6 +28,10 @@ _LITTLE_AHEAD = ("-X", "queued.min.messages=1", "-X", "fetch.message.max.bytes=2
 
 def _resume_line(scene: Scene) -> str:
     return f"resume: migrator drain --topic {scene.topic}"
+
+
+def _longest_wait(drain: Drain) -> int:
+    return max(map(int, re.findall(r"waiting for (\d+) s: Postgres", drain.said())), default=0)
 
 
 # --- Postgres goes away ---------------------------------------------------------------------------------------------
@@ -101,6 +106,20 @@ def test_postgres_may_be_away_when_the_last_batch_has_been_committed(
     server.start()
     assert _resume_line(scene) in done.stderr
     scene.assert_exactly_once(done=scene.resume())
+
+
+def test_a_drain_whose_reader_waited_long_for_postgres_reads_on(set_scene: SetScene, own_postgres: OwnPostgres) -> None:
+    server = own_postgres(fsync=True)
+    scene = set_scene(url=server.url)
+    scene.log.produce(5 * _MESSAGES)
+    short = ("-X", "max.poll.interval.ms=6000", "-X", "session.timeout.ms=6000")  # their defaults are minutes
+    drain = scene.start(*short, faults=["committed:2:wait"])
+    drain.wait_for_fault("committed 2 wait")
+    server.stop()
+    drain.go_on("committed", 2)
+    drain.wait_for(lambda: _longest_wait(drain) >= 10)
+    server.start()
+    scene.assert_exactly_once(done=drain.end().expect(0))
 
 
 # --- the way to Postgres is bad -------------------------------------------------------------------------------------
@@ -194,6 +213,22 @@ def test_a_broker_that_stays_away_stops_the_drain_with_the_way_to_go_on(
     drain.go_on("polled", 4)
     done = drain.end().expect(5)
     assert done.error["code"] == "kafka-away"
+    assert _resume_line(scene) in done.stderr
+    kafka.start()
+    scene.assert_exactly_once(done=scene.resume())
+
+
+def test_a_drain_that_waits_for_kafka_can_be_stopped(set_scene: SetScene, own_kafka: OwnKafka) -> None:
+    kafka = own_kafka()
+    scene = set_scene(bootstrap_servers=kafka.bootstrap_servers)
+    scene.log.produce(5 * _MESSAGES)
+    drain = scene.start(*_LITTLE_AHEAD, faults=["polled:4:wait"])
+    drain.wait_for_fault("polled 4 wait")
+    kafka.kill()
+    drain.go_on("polled", 4)
+    drain.wait_for_words("s: Kafka: ")
+    drain.send(signal.SIGINT)
+    done = drain.end(30).expect(130)
     assert _resume_line(scene) in done.stderr
     kafka.start()
     scene.assert_exactly_once(done=scene.resume())
@@ -383,14 +418,14 @@ def test_a_gate_that_opens_waits_for_the_batch_that_still_sees_it_closed(scene: 
     scene.assert_exactly_once(done=scene.resume("--until", "end"))
 
 
-@pytest.mark.parametrize("writers", ["1", "2", "4"])
+@pytest.mark.parametrize("writers", ["1", "4"])
 def test_no_job_stays_parked_when_the_gate_opens_under_a_running_drain(scene: Scene, writers: str) -> None:
-    with Stream(scene.log, 600):
+    with Stream(scene.log, 400):
         drain = scene.start("--follow", "--writers", writers, batch_rows=20)
         drain.wait_for(lambda: scene.rows() > 200)
         assert scene.parked() > 0
         seconds = []
-        for _ in range(3):
+        for _ in range(2):
             seconds.append(_gate(scene, "open"))
             opened = scene.rows()
             drain.wait_for(partial(scene.has_more_than, opened + 100))
@@ -410,8 +445,8 @@ def test_no_job_stays_parked_when_the_gate_opens_under_a_running_drain(scene: Sc
     scene.assert_exactly_once(done=scene.resume("--until", "end"))
 
 
-def test_a_gate_opens_within_seconds_while_several_writers_hold_it_without_a_pause(scene: Scene) -> None:
-    scene.log.produce(60 * _MESSAGES)
+def test_a_gate_opens_although_several_writers_hold_it_without_a_pause(scene: Scene) -> None:
+    scene.log.produce(30 * _MESSAGES)
     drain = scene.start("--writers", "4", batch_rows=50)
     drain.wait_for(lambda: scene.rows() > 0)
     seconds = _gate(scene, "open")

@@ -215,20 +215,21 @@ class SharedDrain:
 def inputs(servers: str, databases: Databases) -> Iterator[SharedDrain]:
     topic = topic_name("inputs")
     create_topic_on(servers, topic, config=_FOR_EVER)
-    records = {one.name: produce_one(servers, topic, one) for one in INPUTS}
+    recorder = Recorder(servers, linger_ms=0, message_max_bytes=10_000_000)
+    records = {one.name: produce_one(recorder, servers, topic, one) for one in INPUTS}
     with kept_database(databases) as url:
         done = Cli.on(url, servers).drain(topic)
         yield SharedDrain(url, topic, done, records, rows_of(url, topic), dead_letters_of(url, topic))
 
 
-def produce_one(servers: str, topic: str, one: Input) -> Produced:
-    return _WAYS[one.by](servers, topic, one)
-
-
-def by_client(servers: str, topic: str, one: Input) -> Produced:
-    recorder = Recorder(servers, linger_ms=0, message_max_bytes=10_000_000)
+def produce_one(recorder: Recorder, servers: str, topic: str, one: Input) -> Produced:
+    """Produce one record, alone in its batch: a batch's timestamps are kept as differences from the first."""
+    if one.by == "librdkafka":
+        return by_librdkafka(servers, topic, one)
+    if one.by == "wire":
+        return by_wire(servers, topic, one)
     recorder.send(topic, one.value, one.key, headers=one.headers, timestamp_ms=one.timestamp_ms)
-    return recorder.flush()[0]
+    return recorder.flush()[-1]
 
 
 @pytest.mark.parametrize("name", _BY_NAME)
@@ -279,6 +280,76 @@ def in_utc(url: str, topic: str, offset: int) -> str:
         found = conn.execute(statement, (topic, offset)).fetchone()
     assert found is not None
     return str(found[0])
+
+
+# --- whether the judge sees -----------------------------------------------------------------------------------------
+
+TAMPERINGS = {
+    "a-missing-row": "delete from job_queue where log_offset = 3",
+    "an-altered-value": r"update job_queue set value = value || '\x20' where log_offset = 3",
+    "an-altered-key": r"update job_queue set key = '\x' where log_offset = 3",
+    "a-lost-key": "update job_queue set key = null where log_offset = 3",
+    "a-lost-header": "update job_queue set headers = null where log_offset = 3",
+    "headers-in-another-order": "update job_queue set headers = headers[3:4] || headers[1:2] where log_offset = 3",
+    "a-null-header-made-empty": r"update job_queue set headers[4] = '\x' where log_offset = 3",
+    "another-time": "update job_queue set timestamp_ms = timestamp_ms + 1 where log_offset = 3",
+    "another-type-of-time": "update job_queue set timestamp_type = 2 where log_offset = 3",
+    "another-payload": "update job_queue set payload = '{}' where log_offset = 3",
+    "two-rows-in-each-others-place": """
+        update job_queue set log_offset = 1000 - log_offset where log_offset in (3, 4);
+        update job_queue set log_offset = 3 where log_offset = 996;
+        update job_queue set log_offset = 4 where log_offset = 997
+    """,
+    "a-row-behind-the-end": "update job_queue set log_offset = 1000 where log_offset = 9",
+    "a-row-that-is-dead-as-well": """
+        insert into kafka_migrator.drain_dead_letter
+          (source_id, partition, log_offset, key, value, headers, timestamp_ms, timestamp_type, stage, reason)
+        select 1, partition, log_offset, key, value, headers, timestamp_ms, timestamp_type, 'write', 'none'
+        from job_queue where log_offset = 3
+    """,
+    "a-lost-batch": "delete from kafka_migrator.drain_batch where from_offset = 4",
+    "a-wrong-digest": "update kafka_migrator.drain_batch set digest_low = digest_low + 1 where from_offset = 4",
+    "a-wrong-count": "update kafka_migrator.drain_batch set rows = rows - 1, dead = 1 where from_offset = 4",
+    "wrong-counters": "update kafka_migrator.drain_offset set rows = rows - 1, skipped = 1",
+    "a-wrong-head": "update job_partition set next_offset = next_offset + 1",
+    "not-complete": "update kafka_migrator.drain_source set complete = false",
+}
+
+
+@dataclass(frozen=True)
+class Small:
+    """A small topic, and what makes an empty database one into which it was drained."""
+
+    topic: str
+    records: Sequence[Produced]
+    setup: Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def small(servers: str) -> Small:
+    topic = topic_name("small")
+    create_topic_on(servers, topic)
+    recorder = Recorder(servers)
+    for n in range(10):
+        recorder.send(topic, b'{"n": %d}' % n, b"k%d" % n, headers=((b"a", b"%d" % n), (b"b", None)))
+
+    def setup(url: str) -> None:
+        create_tables(url)
+        Cli.on(url, servers).drain(topic, options=["--batch-rows", "4"]).expect(0)
+
+    return Small(topic, recorder.flush(), setup)
+
+
+@pytest.mark.parametrize("name", TAMPERINGS)
+def test_the_oracle_sees_what_was_tampered_with(small: Small, databases: Databases, name: str) -> None:
+    url = databases.create(small.setup)
+    wanted = expected(small.topic, small.records, at_least=10)
+    assert check(url, wanted).rows == 10
+    with psycopg.connect(url) as conn:
+        assert conn.execute(TAMPERINGS[name].encode()).rowcount > 0
+    with pytest.raises(AssertionError):
+        check(url, wanted)
+    databases.drop(url)
 
 
 # --- what the Python client cannot produce --------------------------------------------------------------------------
@@ -388,13 +459,6 @@ def _counted(content: bytes | None) -> bytes:
 
 def _string(text: str) -> bytes:
     return struct.pack(">h", len(text)) + text.encode()
-
-
-_WAYS: Mapping[str, Callable[[str, str, Input], Produced]] = {
-    "client": by_client,
-    "librdkafka": by_librdkafka,
-    "wire": by_wire,
-}
 
 
 def now_ms() -> int:
