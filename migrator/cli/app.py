@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the boundary: a bug must not look like an answer
         return _told(output, _bug(error), verbose=verbose)
     if status == Exit.INTERRUPTED:
-        output.note("interrupted; what was committed stays, and the same command goes on from there")
+        output.note("interrupted")
     return int(status or 0)
 
 

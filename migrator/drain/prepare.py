@@ -29,7 +29,7 @@ class Prepared:
         facts: the topic as it stands now.
         origin: what the start was taken from.
         resumed: whether an earlier run had begun.
-        dead: how many dead letters earlier runs have committed.
+        dead: how many dead letters earlier runs have committed that were not retried since.
         notes: what the user should know; one sentence each.
     """
 
@@ -124,13 +124,7 @@ class Preparation:
             )
 
     def _begin(self, facts: TopicFacts, table: Table) -> Prepared:
-        registered = topics.read_topic(self.conn, self.topic_texts, facts.topic)
-        if registered is not None and registered.sequencer != "kafka":
-            raise RefusedError(
-                f"topic {facts.topic!r} was born in Postgres, which numbers it: Kafka's offsets would collide with its",
-                code="sequencer",
-                hint=f"migrator gate status --topic {facts.topic}",
-            )
+        self._check_sequencer(facts.topic)
         groups = self.cluster.groups_of(facts.topic)
         plan = self._plan(facts, groups)
         with self.conn.transaction():
@@ -146,6 +140,15 @@ class Preparation:
             )
         source = self._found(facts.topic)
         return Prepared(source, facts, plan.origin, resumed=False, notes=(*plan.notes, *self.cluster.notices))
+
+    def _check_sequencer(self, topic: str) -> None:
+        registered = topics.read_topic(self.conn, self.topic_texts, topic)
+        if registered is not None and registered.sequencer != "kafka":
+            raise RefusedError(
+                f"Postgres numbers topic {topic!r}: offsets from Kafka would collide with its own",
+                code="sequencer",
+                hint=f"migrator gate status --topic {topic}",
+            )
 
     def _plan(self, facts: TopicFacts, groups: Sequence[GroupFacts]) -> TopicPlan:
         choice = self.options.start
@@ -198,6 +201,7 @@ class Preparation:
         if bounded and (ends is not None or options.open_gate or not source.complete):
             check_groups(source.topic, self.cluster.groups_of(source.topic), bounded=True)
         if ends is not None:
+            self._check_sequencer(source.topic)
             with self.conn.transaction():
                 self.sources.extend(self.conn, source.id, ends, options.until.text)
         if options.open_gate:
@@ -207,7 +211,7 @@ class Preparation:
             facts,
             source.start_choice,
             resumed=True,
-            dead=sum(offset.dead for offset in offsets),
+            dead=self.sources.count_dead_letters(self.conn, source.id),
             notes=_newer(source, offsets, facts),
         )
 
@@ -226,8 +230,8 @@ class Preparation:
         topic = source.topic
         registered = topics.read_topic(self.conn, self.topic_texts, topic)
         written = sum(offset.rows for offset in self.sources.offsets(self.conn, source.id))
-        never_opened = registered is not None and registered.opened_at is None
-        present = self.sources.count_rows(self.conn, topic) if never_opened else written
+        untouched = registered is not None and registered.opened_at is None and registered.sequencer == "kafka"
+        present = self.sources.count_rows(self.conn, topic) if untouched else written
         if registered is None or source.queue_oid != table.oid or present != written:
             raise RefusedError(
                 f"{self.sources.queue_schema}.job_queue is not as the drain of topic {topic!r} left it: "

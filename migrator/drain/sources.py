@@ -98,6 +98,11 @@ class Sources:
             row = cursor.execute(self.statements["count_rows"], {"topic": topic}).fetchone()
             return int(row["count"]) if row else 0
 
+    def count_dead_letters(self, conn: Connection, source_id: int) -> int:
+        """Returns how many of the topic's dead letters were not retried."""
+        row = conn.execute(self.statements["count_dead_letters"], {"source_id": source_id}).fetchone()
+        return int(row[0]) if row else 0
+
     def freeze(
         self,
         conn: Connection,

@@ -174,6 +174,12 @@ select count(*)
 from /*queue.*/job_queue
 where topic = %(topic)s and log_offset is not null;
 
+-- name: count_dead_letters
+-- How many of a topic's dead letters were not retried.
+select count(*)
+from /*migrator.*/drain_dead_letter
+where source_id = %(source_id)s and retried_at is null;
+
 -- name: bound_transaction
 -- Limits this transaction alone, whatever the role's own settings are; a client that vanishes is noticed in 30 s.
 select set_config('lock_timeout', %(lock_timeout)s, true),
