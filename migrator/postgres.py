@@ -25,6 +25,7 @@ from shim.store.statements import Schemas, quoted
 from shim.store.topics import UnknownTopicError
 
 Connection = psycopg.Connection[TupleRow]
+_PAYLOAD = re.compile(r"COPY \w+, line \d+, column payload")
 Fault = Literal["record", "environment", "setup", "protocol"]
 
 SCHEMA = "kafka_migrator"
@@ -136,6 +137,9 @@ def classify(error: psycopg.Error) -> Fault:
     """
     if error.sqlstate is None:
         return _without_sqlstate(error)
+    if error.sqlstate == "XX000" and _PAYLOAD.search(error.diag.context or ""):
+        # jsonb's parser asked for more than a gigabyte: this one value's doing.
+        return "record"
     return fault_of(error.sqlstate, error.diag.constraint_name, error.diag.table_name)
 
 

@@ -15,7 +15,9 @@ PARTITIONS = 4
 class SetScene(Protocol):
     """Makes scenes on servers of the test's own."""
 
-    def __call__(self, *, url: str | None = None, bootstrap_servers: str | None = None) -> Scene:
+    def __call__(
+        self, *, url: str | None = None, bootstrap_servers: str | None = None, partitions: int = PARTITIONS
+    ) -> Scene:
         """Make one with a new topic; what is not given is the session's."""
 
 
@@ -26,17 +28,17 @@ def set_scene(
     scenes: list[Scene] = []
     session_url, session_servers = databases.create(create_tables), bootstrap_servers
 
-    def make(*, url: str | None = None, bootstrap_servers: str | None = None) -> Scene:
+    def make(*, url: str | None = None, bootstrap_servers: str | None = None, partitions: int = PARTITIONS) -> Scene:
         if url is not None:
             create_tables(url)
         if bootstrap_servers is None:
-            topic = create_topic(PARTITIONS)
+            topic = create_topic(partitions)
         else:
             topic = topic_name()
-            create_topic_on(bootstrap_servers, topic, PARTITIONS)
+            create_topic_on(bootstrap_servers, topic, partitions)
         folder = tmp_path / f"scene-{len(scenes)}"
         folder.mkdir()
-        log = Log(bootstrap_servers or session_servers, topic, PARTITIONS)
+        log = Log(bootstrap_servers or session_servers, topic, partitions)
         scenes.append(Scene(log, url or session_url, folder))
         return scenes[-1]
 

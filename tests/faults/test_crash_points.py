@@ -4,10 +4,12 @@ Of the protocol's list, point 8 (the group commit in Kafka) does not exist here:
 that nothing can be stale there.
 """
 
+import re
 import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import LiteralString
 
 import pytest
 
@@ -205,6 +207,27 @@ def test_a_drain_that_fell_asleep_in_a_transaction_is_fenced_as_well(scene: Scen
     sleeper.send(signal.SIGCONT)
     assert sleeper.end().expect(4).error["code"] == "fenced"
     assert sleeper.fired() == ["before-commit 2 stop"]
+    scene.assert_exactly_once()
+
+
+def _seconds_waited(drain: Drain) -> int:
+    return max(map(int, re.findall(r"waiting for (\d+) s: the lease", drain.said())), default=0)
+
+
+def test_a_living_drain_is_not_fenced_because_its_batch_outlasts_its_lease(set_scene: SetScene) -> None:
+    scene = set_scene(partitions=1)  # the lease of a partition that no batch holds would be renewed
+    scene.log.produce(_MESSAGES)
+    first = scene.start(faults=["before-commit:2:wait"])
+    first.wait_for_fault("before-commit 2 wait")
+    second = scene.start()
+    blocked: LiteralString = (
+        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
+    )
+    second.wait_for(lambda: scene.value(blocked) or _seconds_waited(second) > 12)
+    first.go_on("before-commit", 2)
+    done = second.end()
+    first.end().expect(0)
+    assert done.expect(4).error["code"] == "already-running"
     scene.assert_exactly_once()
 
 

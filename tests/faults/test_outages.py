@@ -418,6 +418,36 @@ def test_a_gate_that_opens_waits_for_the_batch_that_still_sees_it_closed(scene: 
     scene.assert_exactly_once(done=scene.resume("--until", "end"))
 
 
+def _waiting_for_locks(scene: Scene) -> int:
+    query: LiteralString = (
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    return int(scene.value(query))
+
+
+def test_a_gate_that_waits_comes_before_the_batches_that_begin_after_it(scene: Scene) -> None:
+    scene.log.produce(_MESSAGES)
+    second = "before-commit 2 wait"
+    drain = scene.start(
+        *("--follow", "--writers", "2"),
+        faults=["before-commit:1:wait", "position-set:2:wait", "before-commit:2:wait"],
+    )
+    drain.wait_for_fault("before-commit 1 wait")
+    drain.wait_for_fault("position-set 2 wait")
+    with Cli.on(scene.url).start("gate", "open", "--topic", scene.topic) as opening:
+        opening.wait_for(lambda: _waiting_for_locks(scene) == 1)
+        drain.go_on("position-set", 2)
+        drain.wait_for(lambda: second in drain.fired() or _waiting_for_locks(scene) == 2)
+        drain.go_on("before-commit", 1)
+        opening.wait(30).expect(0)
+    drain.go_on("before-commit", 2)
+    drain.wait_for(scene.has_all)
+    assert scene.parked() == 0
+    drain.send(signal.SIGTERM)
+    drain.end().expect(143)
+    scene.assert_exactly_once(done=scene.resume("--until", "end"))
+
+
 @pytest.mark.parametrize("writers", ["1", "4"])
 def test_no_job_stays_parked_when_the_gate_opens_under_a_running_drain(scene: Scene, writers: str) -> None:
     with Stream(scene.log, 400):

@@ -4,21 +4,14 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka import admin as kafka_admin
 
 from migrator.embedded.parts import Broker
 from migrator.embedded.process import free_port
@@ -30,6 +23,7 @@ from tests.fixtures.postgres import Databases, OwnPostgres
 pytestmark = pytest.mark.real_kafka
 
 _PATIENCE = 15.0
+_ADMIN: Any = kafka_admin  # it re-exports its names without saying so
 _SECRET = "hunter2-correct-horse"
 
 
@@ -126,20 +120,34 @@ def test_a_wrong_password_of_kafka_and_a_right_that_is_missing_there(own_kafka: 
     cli = Cli.on(url, kafka.sasl_bootstrap_servers)
     wrong = cli.drain("emails", options=[*login, f"sasl.password={_SECRET}", "-v"])
     assert "sasl.password" in expect_told(wrong, "authentication-failed")
-    denied = AclBinding(
-        *(ResourceType.TOPIC, "emails", ResourcePatternType.LITERAL, "User:app", "*"),
-        *(AclOperation.READ, AclPermissionType.DENY),
-    )
-    admin: Any = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    admin.create_acls([denied])[denied].result()
-    refused = cli.drain("emails", options=[*login, "sasl.password=right"])
-    assert "--allow-principal 'User:app' --operation Read --topic 'emails'" in expect_told(refused, "not-authorized")
-    everything = AclBindingFilter(
-        *(ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY)
-    )
-    admin.delete_acls([everything])[everything].result()
+    with refused_to_read(kafka.bootstrap_servers, "emails"):
+        refused = cli.drain("emails", options=[*login, "sasl.password=right"])
+    hint = expect_told(refused, "not-authorized")
+    assert "kafka-acls.sh" in hint
+    assert "--allow-principal 'User:app' --operation Read --topic 'emails'" in hint
     cli.drain("emails", options=[*login, "sasl.password=right"]).expect(0)
     assert count_rows(url, "emails") == 1
+
+
+@contextmanager
+def refused_to_read(servers: str, topic: str) -> Iterator[None]:
+    """Nobody who logs in may read the topic; they may look at it."""
+    client = _ADMIN.AdminClient({"bootstrap.servers": servers})
+    kind, pattern = _ADMIN.ResourceType.TOPIC, _ADMIN.ResourcePatternType.LITERAL
+    acls = [
+        _ADMIN.AclBinding(kind, topic, pattern, "User:app", "*", operation, permission)
+        for operation, permission in (
+            (_ADMIN.AclOperation.DESCRIBE, _ADMIN.AclPermissionType.ALLOW),
+            (_ADMIN.AclOperation.READ, _ADMIN.AclPermissionType.DENY),
+        )
+    ]
+    for created in client.create_acls(acls).values():
+        created.result()
+    yield
+    anything = _ADMIN.AclOperation.ANY, _ADMIN.AclPermissionType.ANY
+    mine = _ADMIN.AclBindingFilter(kind, topic, pattern, None, None, *anything)
+    for deleted in client.delete_acls([mine]).values():
+        assert len(deleted.result()) == len(acls)
 
 
 def test_tables_that_are_not_there(servers: str, database_url: str, topic: str) -> None:

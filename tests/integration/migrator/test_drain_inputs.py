@@ -469,28 +469,33 @@ def now_ms() -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "value",
+    ("pattern", "repeated", "sqlstate"),
     [
-        pytest.param(lambda: b'"' + b"a" * 270_000_000 + b'"', id="28-a-string-of-270-MB"),
-        pytest.param(lambda: b"[" + b"1," * 22_900_000 + b"1]", id="29-an-array-of-275-MB-in-jsonb"),
+        pytest.param(b'"%b"', b"a" * 270_000_000, "54000", id="28-a-string-of-270-MB"),
+        pytest.param(b"[%b0]", b"1234567890123," * 14_000_000, "54000", id="29-an-array-of-280-MB-as-jsonb"),
+        # Postgres' parser runs into its own limit of memory first, and calls that an internal error.
+        pytest.param(b"[%b0]", b"1," * 22_900_000, "XX000", id="29-an-array-of-22.9-million"),
     ],
 )
-def test_what_is_too_large_for_jsonb_is_kept_as_bytes(servers: str, url: str, value: Callable[[], bytes]) -> None:
+def test_what_is_too_large_for_jsonb_is_kept_as_bytes(
+    servers: str, url: str, pattern: bytes, repeated: bytes, sqlstate: str
+) -> None:
     topic = topic_name("huge")
     create_topic_on(servers, topic)
     recorder = Recorder(servers, compression_type="zstd", message_max_bytes=400_000_000, linger_ms=0)
     recorder.send(topic, b'{"before": 1}')
     recorder.flush()
-    recorder.send(topic, value())
+    recorder.send(topic, pattern % repeated)
     recorder.flush()
     recorder.send(topic, b'{"after": 1}')
     records = recorder.flush()
-    done = Cli.on(url, servers).drain(topic, timeout=240).expect(0)
+    done = Cli.on(url, servers).drain(topic, options=["--max-wait", "60"], timeout=600).expect(0)
     with psycopg.connect(url) as conn:
         statement = "select encoding, payload::text from job_queue where topic = %s order by log_offset"
         found = conn.execute(statement, (topic,)).fetchall()
-    assert found == [("json", '{"before": 1}'), ("json-54000", _JSON_NULL), ("json", '{"after": 1}')]
+    assert found == [("json", '{"before": 1}'), (f"json-{sqlstate}", _JSON_NULL), ("json", '{"after": 1}')]
     assert check(url, expected(topic, records, at_least=3), done).rows == 3
 
 

@@ -89,7 +89,7 @@ begin
   perform value::jsonb;
   return null;
 exception
-  when data_exception or program_limit_exceeded then
+  when data_exception or program_limit_exceeded or internal_error then
     return sqlstate;
 end
 $$;
