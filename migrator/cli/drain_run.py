@@ -1,5 +1,6 @@
 """What ``migrator drain`` does once its options are known: connect both sides, copy, and say how it ended."""
 
+import gc
 import json
 import shlex
 from collections.abc import Container, Mapping
@@ -30,6 +31,9 @@ from migrator.kafka.source import ConfluentSource
 from migrator.plan import TopicPlan, parse_timestamp
 from migrator.settings import Settings
 from shim.store import schema
+
+_COLLECT_SELDOM = (100_000, 20, 100)
+"""Thresholds of the garbage collector: a drain makes millions of tuples and no cycles."""
 
 
 def parse_until(text: str | None, *, follow: bool) -> Until:
@@ -68,6 +72,8 @@ def perform(out: Output, settings: Settings, options: DrainOptions, *, dry_run: 
         out.note(note)
     _require_schema(settings)
     stamina.instrumentation.set_on_retry_hooks([])  # outages are told as events
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_SELDOM)
     with interruptible() as interruption, Cluster(properties) as cluster, drain_view(out) as listener:
         around = _surroundings(settings, properties, cluster, listener, interruption, options.max_wait)
         try:

@@ -120,14 +120,10 @@ class Reader:
         self._judge = judge
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
-        self._rows = [0] * writers
-        self._bytes = [0] * writers
         ordered = sorted(tracks.values(), key=lambda track: track.place)
-        self._groups = [ordered[writer::writers] for writer in range(writers)]
-        self._writer_of = {
-            (track.place.topic, track.place.partition): writer
-            for writer, group in enumerate(self._groups)
-            for track in group
+        self._writers = [_Lane(writer, ordered[writer::writers]) for writer in range(writers)]
+        self._lanes = {
+            (track.place.topic, track.place.partition): (track, lane) for lane in self._writers for track in lane.tracks
         }
         self.delivered = 0
 
@@ -146,24 +142,24 @@ class Reader:
         Raises:
             RefusedError: a record lies below its partition's position: the log was truncated.
         """
+        lanes, batch_rows, batch_bytes = self._lanes, self._batch_rows, self._batch_bytes
         for event in events:
             if type(event) is SourceRecord or type(event) is UnreadableRecord:
                 if most is not None and self.delivered >= most:
                     return
-                key = (event.topic, event.partition)
-                self._take(self._tracks[key], event)
-                writer = self._writer_of[key]
-                self._rows[writer] += 1
-                self._bytes[writer] += _size(event)
-                if self._rows[writer] >= self._batch_rows or self._bytes[writer] >= self._batch_bytes:
-                    yield from self._seal(writer)
+                track, lane = lanes[event[:2]]
+                self._take(track, event)
+                lane.rows += 1
+                lane.size += _size(event)
+                if lane.rows >= batch_rows or lane.size >= batch_bytes:
+                    yield from self._seal(lane)
             elif type(event) is EndOfPartition:
                 self._tracks[event.topic, event.partition].advance(event.offset)
 
     def flush(self) -> Iterator[tuple[int, Batch]]:
         """Yields every open batch that has something to write down."""
-        for writer in range(len(self._groups)):
-            yield from self._seal(writer)
+        for lane in self._writers:
+            yield from self._seal(lane)
 
     def _take(self, track: Track, record: Delivered) -> None:
         offset = record.offset
@@ -173,7 +169,8 @@ class Reader:
                     return
                 raise _truncated(track, offset)
             track.advance(offset)
-        if track.end is not None and offset >= track.end:
+        end = track.end
+        if end is not None and offset >= end:
             return
         track.next = offset + 1
         self.delivered += 1
@@ -182,11 +179,21 @@ class Reader:
         else:
             track.records.append(record)
 
-    def _seal(self, writer: int) -> Iterator[tuple[int, Batch]]:
-        self._rows[writer] = self._bytes[writer] = 0
-        spans = tuple(track.close(self._judge) for track in self._groups[writer] if track.moved)
+    def _seal(self, lane: "_Lane") -> Iterator[tuple[int, Batch]]:
+        lane.rows = lane.size = 0
+        spans = tuple(track.close(self._judge) for track in lane.tracks if track.moved)
         if spans:
-            yield writer, Batch(spans)
+            yield lane.writer, Batch(spans)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The open batch of one writer: how many records it has, of how many bytes."""
+
+    writer: int
+    tracks: list[Track]
+    rows: int = 0
+    size: int = 0
 
 
 def out_of_range(events: Iterable[Event]) -> list[tuple[str, int]]:
@@ -195,13 +202,11 @@ def out_of_range(events: Iterable[Event]) -> list[tuple[str, int]]:
 
 
 def _size(record: Delivered) -> int:
-    size = _HEADER_BYTES
-    if record.value is not None:
-        size += len(record.value)
-    if record.key is not None:
-        size += len(record.key)
+    key, value = record.key, record.value
+    size = _HEADER_BYTES + (len(value) if value else 0) + (len(key) if key else 0)
     if type(record) is SourceRecord and record.headers:
-        size += sum(len(name) + len(value or b"") for name, value in record.headers)
+        for name, content in record.headers:
+            size += len(name) + (len(content) if content else 0)
     return size
 
 

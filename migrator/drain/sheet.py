@@ -24,6 +24,8 @@ from shim.store.values import (
 Judge = Callable[[Sequence[str]], Sequence[str | None]]
 """Asks Postgres about texts: for each None where jsonb takes it, else the SQLSTATE."""
 
+_BRACE, _END_BRACE = b"{}"
+_VIEW = tuple.__new__  # a NamedTuple's own constructor costs three times as much
 _JUDGED_AT_ONCE = 8 * 1024 * 1024
 
 
@@ -56,13 +58,15 @@ def fill(span: Span, fmt: Format, judge: Judge, *, careful: bool) -> Sheet:
         span: the span.
         fmt: the format that the user forced, or ``auto``.
         judge: asks Postgres about the values on which only it can decide.
-        careful: whether to ask also about JSON that parsers take and jsonb may not: an escaped NUL, a huge exponent.
+        careful: whether COPY has refused something. Until then ``{...}`` is taken for JSON without parsing it, which
+            Postgres will do; from then on it is parsed, and Postgres is also asked about what parsers take and jsonb
+            may not: an escaped NUL, a huge exponent.
     """
     sheet = Sheet(span)
     doubtful: list[int] = []
     place, look = sheet.records.append, sheet.views.append
     for record in span.records:
-        found = _view(sheet, record, fmt)
+        found = _view(sheet, record, fmt, careful=careful)
         if found is not None:
             if found.doubtful or len(found.payload) > JSONB_MAX_BYTES or (careful and _suspicious(found)):
                 doubtful.append(len(sheet.views))
@@ -73,12 +77,15 @@ def fill(span: Span, fmt: Format, judge: Judge, *, careful: bool) -> Sheet:
     return sheet
 
 
-def _view(sheet: Sheet, record: Delivered, fmt: Format) -> View | None:
+def _view(sheet: Sheet, record: Delivered, fmt: Format, *, careful: bool) -> View | None:
     if type(record) is UnreadableRecord:
         sheet.dead.append(DeadLetter(record, "read", record.reason))
         return None
     if fmt is Format.AUTO:
-        return view(record.value, orjson.loads)
+        value = record.value
+        if not careful and value and value[0] == _BRACE and value[-1] == _END_BRACE:
+            return _VIEW(View, ("json", value, False))
+        return view(value, orjson.loads)
     try:
         return forced_view(record.value, fmt, orjson.loads)
     except FormatError as rejection:

@@ -17,11 +17,15 @@ from migrator.embedded.process import wait_until
 from tests.faults.conftest import SetScene
 from tests.faults.scene import SECONDS, Drain, Scene
 from tests.fixtures.postgres import OwnPostgres
-from tests.fixtures.proxy import OpenProxy, TcpProxy
+from tests.fixtures.proxy import OpenProxy, TcpProxy, commit_done
 
 pytestmark = pytest.mark.real_kafka
 
 _MESSAGES = 1_000
+
+
+def _ends_with_commit(sent: bytes) -> bool:
+    return sent.endswith(b"COMMIT\x00")
 
 
 def _has_cut(proxy: TcpProxy, replies: int) -> bool:
@@ -137,7 +141,7 @@ def test_a_batch_whose_commit_was_answered_to_nobody_is_not_written_twice(
     drain = scene.start("--writers", writers, faults=faults, batch_rows=50, url=proxy.url_of(scene.url))
     for strike, nth in enumerate((2, 6), start=1):
         drain.wait_for_fault(f"before-commit {nth} wait")
-        proxy.cut_commit_reply()
+        proxy.cut_reply_after(_ends_with_commit, commit_done)
         drain.go_on("before-commit", nth)
         drain.wait_for(partial(_has_cut, proxy, strike))
     done = drain.end().expect(0)
