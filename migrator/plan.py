@@ -4,69 +4,13 @@ A topic that carries jobs has a history (what its group has processed) and a bac
 therefore the group's committed offsets, and every doubt about them is a question to the user, never a guess.
 """
 
-import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 
+from migrator.choices import NoCommit, Policy, StartChoice, Uncertain
 from migrator.errors import Exit, MigratorError, RefusedError, UsageError
 from migrator.kafka.records import GroupFacts, PartitionFacts, TopicFacts
-
-_PARTITIONS = re.compile(r"(\d+)(?:-(\d+))?")
-
-
-class Uncertain(StrEnum):
-    """What becomes of records that the old workers may have processed without committing."""
-
-    ENQUEUE = "enqueue"
-    HOLD = "hold"
-    SKIP = "skip"
-
-
-class NoCommit(StrEnum):
-    """Where to start in a partition for which the group never committed."""
-
-    EARLIEST = "earliest"
-    END = "end"
-
-
-@dataclass(frozen=True, slots=True)
-class StartChoice:
-    """The user's ``--from``, taken apart.
-
-    Attributes:
-        kind: ``default``, ``earliest``, ``latest``, ``group``, ``groups``, ``timestamp`` or ``offsets``.
-        groups: the groups named, in order.
-        timestamp_ms: for ``timestamp``.
-        offsets: by partition: for ``offsets`` as named, for ``timestamp`` as the broker resolved it.
-        text: as the user spelled it, for the record.
-    """
-
-    kind: str
-    groups: tuple[str, ...] = ()
-    timestamp_ms: int | None = None
-    offsets: Mapping[int, int] | None = None
-    text: str = "default"
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the user answered beforehand to the questions that a plan may raise.
-
-    Attributes:
-        no_commit: where to start without a commit; None is "ask".
-        uncertain: what to do with the uncertain window; None is "enqueue, and say so".
-        window: how many records per partition from the committed offset are uncertain.
-        bounded: whether the drain ends; such a drain demands that nobody works on the topic.
-        accept_loss: whether records that retention has removed may be counted as lost.
-    """
-
-    no_commit: NoCommit | None = None
-    uncertain: Uncertain | None = None
-    window: int = 0
-    bounded: bool = True
-    accept_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +91,8 @@ def plan_topic(
         UsageError: the named offsets or groups are not the topic's.
     """
     check_groups(facts.topic, groups, bounded=policy.bounded)
-    chosen = _chosen_groups(facts, groups, choice)
-    _check_hold(facts.topic, choice, policy)
+    chosen = _chosen_groups(facts, groups, choice, policy)
+    _check_window(facts.topic, choice, chosen, policy)
     for group in chosen:
         _check_commits(facts, group)
     start_of = _start(facts, choice, chosen, policy)
@@ -163,10 +107,12 @@ def plan_topic(
     )
 
 
-def _chosen_groups(facts: TopicFacts, groups: Sequence[GroupFacts], choice: StartChoice) -> tuple[GroupFacts, ...]:
+def _chosen_groups(
+    facts: TopicFacts, groups: Sequence[GroupFacts], choice: StartChoice, policy: Policy
+) -> tuple[GroupFacts, ...]:
     committed = [group for group in groups if group.offsets]
     if choice.kind == "default":
-        return _only_group(facts.topic, committed)
+        return _only_group(facts.topic, committed, policy)
     if choice.kind == "groups":
         return tuple(committed)
     by_name = {group.group_id: group for group in committed}
@@ -181,9 +127,10 @@ def _chosen_groups(facts: TopicFacts, groups: Sequence[GroupFacts], choice: Star
     return tuple(by_name[name] for name in choice.groups)
 
 
-def _only_group(topic: str, committed: Sequence[GroupFacts]) -> tuple[GroupFacts, ...]:
+def _only_group(topic: str, committed: Sequence[GroupFacts], policy: Policy) -> tuple[GroupFacts, ...]:
     if len(committed) > 1 or any(group.active for group in committed):
         names = sorted(group.group_id for group in committed)
+        follow = "" if policy.bounded else " --follow"
         raise RefusedError(
             f"topic {topic!r} has {'groups' if len(names) > 1 else 'an active group'} with commits: "
             f"{', '.join(names)}; where the drain starts is your decision",
@@ -191,26 +138,39 @@ def _only_group(topic: str, committed: Sequence[GroupFacts]) -> tuple[GroupFacts
             hint="\n".join(
                 (
                     "from one group's position (its progress is then the topic's):",
-                    *(f"  migrator drain --topic {topic} --from group:{name}" for name in names),
+                    *(f"  migrator drain --topic {topic} --from group:{name}{follow}" for name in names),
                     "from the lowest position of all groups:",
-                    f"  migrator drain --topic {topic} --from groups",
+                    f"  migrator drain --topic {topic} --from groups{follow}",
                     "everything the log still holds:",
-                    f"  migrator drain --topic {topic} --from earliest",
+                    f"  migrator drain --topic {topic} --from earliest{follow}",
                 )
             ),
         )
     return tuple(committed)
 
 
-def _check_hold(topic: str, choice: StartChoice, policy: Policy) -> None:
+def _check_window(topic: str, choice: StartChoice, chosen: Sequence[GroupFacts], policy: Policy) -> None:
+    if policy.uncertain is Uncertain.SKIP and len(chosen) > 1:
+        raise RefusedError(
+            f"topic {topic!r} has {len(chosen)} groups: a record that one of them may have processed is still to be "
+            "processed by another, and would be skipped for both",
+            code="skip-refused",
+            hint=_again(topic, choice, policy, "--uncertain", "enqueue", "--uncertain-window", str(policy.window)),
+        )
     if policy.uncertain is Uncertain.HOLD and choice.groups:
         raise RefusedError(
             f"held rows of topic {topic!r} would not wait: consumer group {choice.groups[0]!r} is to own the topic, "
             "and a consumer group reads by offset, whatever a row's state",
             code="hold-refused",
-            hint=f"migrator drain --topic {topic} --from group:{choice.groups[0]} --uncertain skip "
-            f"--uncertain-window {policy.window}",
+            hint=_again(topic, choice, policy, "--uncertain", "skip", "--uncertain-window", str(policy.window)),
         )
+
+
+def _again(topic: str, choice: StartChoice, policy: Policy, *more: str) -> str:
+    """The user's own command with what was missing, ready to paste."""
+    starts = [word for start in choice.text.split() if choice.kind != "default" for word in ("--from", start)]
+    follow = [] if policy.bounded else ["--follow"]
+    return shlex.join(["migrator", "drain", "--topic", topic, *starts, *follow, *more])
 
 
 def _check_commits(facts: TopicFacts, group: GroupFacts) -> None:
@@ -244,7 +204,7 @@ def _start(
     facts: TopicFacts, choice: StartChoice, chosen: Sequence[GroupFacts], policy: Policy
 ) -> Callable[[PartitionFacts], int]:
     if chosen:
-        return lambda part: min(_committed(facts.topic, part, group, policy) for group in chosen)
+        return lambda part: min(_committed(facts.topic, part, group, choice, policy) for group in chosen)
     if choice.kind == "latest":
         return lambda part: part.high
     if choice.offsets is not None:
@@ -271,7 +231,7 @@ def _named_offsets(facts: TopicFacts, offsets: Mapping[int, int]) -> Callable[[P
     return lambda part: offsets[part.partition]
 
 
-def _committed(topic: str, part: PartitionFacts, group: GroupFacts, policy: Policy) -> int:
+def _committed(topic: str, part: PartitionFacts, group: GroupFacts, choice: StartChoice, policy: Policy) -> int:
     commit = group.offsets.get(part.partition)
     if commit is not None:
         return commit.offset
@@ -281,9 +241,9 @@ def _committed(topic: str, part: PartitionFacts, group: GroupFacts, policy: Poli
             "where its consumers would have started there, only their configuration knows",
             code="no-commit",
             hint="if they were set to auto.offset.reset=earliest:\n"
-            f"  migrator drain --topic {topic} --no-commit earliest\n"
+            f"  {_again(topic, choice, policy, '--no-commit', 'earliest')}\n"
             "if latest:\n"
-            f"  migrator drain --topic {topic} --no-commit end",
+            f"  {_again(topic, choice, policy, '--no-commit', 'end')}",
         )
     return part.low if policy.no_commit is NoCommit.EARLIEST else part.high
 
@@ -296,8 +256,7 @@ def _plan_partition(
     ends: Mapping[int, int] | None,
 ) -> PartitionPlan:
     end = (part.high if ends is None else ends[part.partition]) if policy.bounded else None
-    committed = [group.offsets[part.partition].offset for group in chosen if part.partition in group.offsets]
-    window_end = max(committed) + policy.window if committed else start
+    window_end = start + policy.window if any(part.partition in group.offsets for group in chosen) else start
     return PartitionPlan(
         partition=part.partition,
         start=start,
@@ -346,58 +305,3 @@ def _notes(chosen: Sequence[GroupFacts], policy: Policy, plans: Sequence[Partiti
     if lost:
         notes.append(f"{lost} records between the group's position and the start of the log are lost, as accepted")
     return notes
-
-
-def parse_timestamp(text: str) -> int:
-    """Returns an ISO 8601 time as milliseconds since 1970; a time without a zone is UTC.
-
-    Raises:
-        UsageError: the text is no such time.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a time", code="timestamp", hint="such as 2026-11-20T08:00:00Z") from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def parse_start(texts: Sequence[str]) -> StartChoice:
-    """Takes the values of ``--from`` apart; the offsets of ``timestamp`` and ``offsets`` are for the caller to find.
-
-    Raises:
-        UsageError: a value is none of the known forms, or they contradict each other.
-    """
-    if not texts:
-        return StartChoice("default")
-    text = " ".join(texts)
-    kinds = {value.partition(":")[0] for value in texts}
-    if kinds == {"group"}:
-        names = tuple(dict.fromkeys(value.partition(":")[2] for value in texts))
-        if all(names):
-            return StartChoice("group", groups=names, text=text)
-    elif len(texts) == 1 and texts[0] in {"earliest", "latest", "groups"}:
-        return StartChoice(texts[0], text=text)
-    elif kinds == {"timestamp"} and len(texts) == 1:
-        return StartChoice("timestamp", timestamp_ms=parse_timestamp(text.partition(":")[2]), text=text)
-    elif kinds == {"offsets"} and len(texts) == 1 and text.partition(":")[2]:
-        return StartChoice("offsets", text=text)
-    raise UsageError(
-        f"--from {text!r} is not understood",
-        code="from",
-        hint="earliest, latest, groups, group:NAME (may repeat), timestamp:2026-11-20T08:00:00Z or offsets:FILE",
-    )
-
-
-def parse_partitions(text: str) -> frozenset[int]:
-    """Returns the partitions that ``--partitions`` names, such as ``0-3,7``.
-
-    Raises:
-        UsageError: the text is of another form.
-    """
-    chosen: set[int] = set()
-    for piece in text.split(","):
-        numbers = _PARTITIONS.fullmatch(piece.strip())
-        if numbers is None:
-            raise UsageError(f"--partitions {text!r} is not understood", code="partitions", hint="such as 0-3,7")
-        chosen.update(range(int(numbers[1]), int(numbers[2] or numbers[1]) + 1))
-    return frozenset(chosen)

@@ -52,6 +52,7 @@ _REFUSALS = (
 _LOCAL = "local socket"
 _RECORD_CLASSES = ("22", "23", "54")
 _ENVIRONMENT_CLASSES = ("08", "25", "40", "53", "55", "57", "58", "72", "XX")
+_NOT_NULL_VIOLATION = "23502"
 _UNIQUE_VIOLATION = "23505"
 
 
@@ -152,6 +153,9 @@ def fault_of(sqlstate: str, constraint: str | None = None, table: str | None = N
     if sqlstate == _UNIQUE_VIOLATION and constraint == "job_queue_pkey":
         # The sequence stands behind the ids, as after a restore: no record is to blame.
         return "setup"
+    if sqlstate == _NOT_NULL_VIOLATION and table == "job_queue":
+        # A column of the user's own without a default: every record would fail, and none is to blame.
+        return "setup"
     if sqlstate.startswith(_RECORD_CLASSES):
         return "record"
     return "environment" if sqlstate.startswith(_ENVIRONMENT_CLASSES) else "setup"
@@ -197,11 +201,18 @@ def explain(error: psycopg.Error, target: Target) -> MigratorError:
         )
     if fault == "setup":
         return CannotStartError(
-            f"Postgres at {target} refused: {told(error)}", code="postgres-refused", hint="migrator doctor"
+            f"Postgres at {target} refused: {told(error)}", code="postgres-refused", hint=_refused_hint(error)
         )
     if fault == "record":
         return RefusedError(f"Postgres at {target} does not take the data: {_place(error)}", code="postgres-data")
     return MigratorError(f"a row stands in the way that nothing explains: {_place(error)}", code="postgres-protocol")
+
+
+def _refused_hint(error: psycopg.Error) -> str:
+    if error.sqlstate == _NOT_NULL_VIOLATION:
+        column = quoted(error.diag.column_name or "")
+        return f"a column of yours that no record can fill: alter table job_queue alter column {column} drop not null;"
+    return "migrator doctor"
 
 
 def explain_store(error: StoreError, target: Target) -> MigratorError:

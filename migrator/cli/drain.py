@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from migrator.choices import NoCommit, Policy, Uncertain, parse_partitions, parse_start
 from migrator.cli.drain_run import parse_until, perform
 from migrator.cli.options import (
     BootstrapServers,
@@ -18,7 +19,6 @@ from migrator.cli.options import (
 )
 from migrator.cli.output import Output
 from migrator.drain.options import DEFAULT_BATCH_BYTES, DEFAULT_BATCH_ROWS, DrainOptions
-from migrator.plan import NoCommit, Policy, Uncertain, parse_partitions, parse_start
 from shim.store.values import Format
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")

@@ -12,9 +12,11 @@ import stamina
 import typer
 
 from migrator import postgres
+from migrator.choices import parse_timestamp
 from migrator.cli.drain_view import drain_view, outcome_lines
 from migrator.cli.output import Output
 from migrator.cli.stopping import Interruption, interruptible
+from migrator.drain.budget import BudgetExceededError
 from migrator.drain.gaps import GapLookup
 from migrator.drain.options import DrainOptions, Until
 from migrator.drain.outcome import SCHEMA_VERSION, Outcome, TopicOutcome
@@ -28,7 +30,7 @@ from migrator.kafka.gaps import readable_offsets
 from migrator.kafka.properties import KafkaProperties, kafka_properties
 from migrator.kafka.records import TopicFacts
 from migrator.kafka.source import ConfluentSource
-from migrator.plan import TopicPlan, parse_timestamp
+from migrator.plan import TopicPlan
 from migrator.settings import Settings
 from shim.store import schema
 
@@ -167,26 +169,29 @@ def _report(
 ) -> None:
     out.result(outcome.document(), (line for topic in outcome.topics for line in outcome_lines(topic)))
     status = interruption.status if outcome.interrupted else outcome.exit
+    resume = resume_command(settings, options)
     if outcome.interrupted or outcome.stopped:
-        out.note(f"resume: {resume_command(settings, options)}")
-    for topic in outcome.topics:
-        out.next_step(_next(topic, options))
+        out.note(f"resume: {resume}")
+    for step in dict.fromkeys(_next(topic, resume) for topic in outcome.topics):
+        out.next_step(step)
     if status:
         raise typer.Exit(int(status))
 
 
-def _next(topic: TopicOutcome, options: DrainOptions) -> str:
+def _next(topic: TopicOutcome, resume: str) -> str:
     name = topic.source.topic
-    if topic.total("dead"):
+    if topic.dead_now:
         return f"migrator dead-letters list --topic {name}"
-    if topic.total("held"):
+    if topic.held_now:
         return f"migrator held list --topic {name}"
     if not topic.source.complete:
-        return f"migrator drain --topic {name}"
-    return f"migrator gate status --topic {name}" if options.open_gate else f"migrator gate open --topic {name}"
+        return resume
+    return f"migrator gate status --topic {name}" if topic.gate == "open" else f"migrator gate open --topic {name}"
 
 
 def _with_resume(stopped: StoppedError, settings: Settings, options: DrainOptions) -> MigratorError:
+    if isinstance(stopped, BudgetExceededError):
+        options = replace(options, dead_letter_budget=stopped.needed)
     resume = f"resume: {resume_command(settings, options)}"
     hint = f"{stopped.hint}\n{resume}" if stopped.hint else resume
     return StoppedError(stopped.message, code=stopped.code, hint=hint)
@@ -199,18 +204,28 @@ def resume_command(settings: Settings, options: DrainOptions) -> str:
         words += ["--topic", topic]
     if options.until.kind == "follow":
         words.append("--follow")
-    if settings.schema != "public":
-        words += ["--schema", settings.schema]
-    for flag, value in _kept(options).items():
+    for flag, value in {**_connection(settings), **_kept(options)}.items():
         words += [flag, str(value)]
     words += [flag for flag, said in _said(options).items() if said]
-    return shlex.join(words)
+    return shlex.join(words) + ("  (with the same -X)" if settings.kafka_options else "")
+
+
+def _connection(settings: Settings) -> Mapping[str, object]:
+    return {
+        **({"--schema": settings.schema} if settings.schema != "public" else {}),
+        **({"--bootstrap-servers": settings.bootstrap_servers} if settings.bootstrap_servers else {}),
+        **({"--kafka-config": settings.kafka_config} if settings.kafka_config else {}),
+    }
 
 
 def _kept(options: DrainOptions) -> Mapping[str, object]:
     default = DrainOptions(options.topics)
     values = {
         "--writers": (options.writers, default.writers),
+        "--batch-rows": (options.batch_rows, default.batch_rows),
+        "--batch-bytes": (options.batch_bytes, default.batch_bytes),
+        "--max-wait": (options.max_wait, default.max_wait),
+        "--transaction-wait": (options.transaction_wait, default.transaction_wait),
         "--dead-letter-budget": (options.dead_letter_budget, default.dead_letter_budget),
         "--max-messages": (options.max_messages, default.max_messages),
         "--max-rate": (options.max_rate, default.max_rate),

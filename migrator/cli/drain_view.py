@@ -43,6 +43,8 @@ def outcome_lines(topic: TopicOutcome) -> list[str]:
         if topic.total(name)
     ]
     state = "complete" if topic.source.complete else "not complete"
+    if topic.source.complete and not topic.rows_this_run:
+        return [f"{topic.source.topic}: {state}, {', '.join(counts)} (nothing was left to do)"]
     pace = f"{topic.rows_this_run:,} in this run, {topic.seconds:.1f} s, {topic.rows_per_second:,.0f} rows/s"
     return [f"{topic.source.topic}: {state}, {', '.join(counts)} ({pace})"]
 

@@ -139,7 +139,8 @@ def _sentence(one: dict[str, Any], verb: str) -> str:
     if one["already"]:
         return f"{one['topic']}: already {one['gate']}"
     moved = f"{one['moved']:,} jobs {verb} in {one['seconds']} s"
-    return f"{one['topic']}: {one['gate']}, {moved}; {one['held']:,} held, {one['processing']:,} being worked on"
+    left = f", {one['claimable']:,} still claimable: run it again" if verb == "parked" and one["claimable"] else ""
+    return f"{one['topic']}: {one['gate']}, {moved}; {one['held']:,} held, {one['processing']:,} being worked on{left}"
 
 
 def _show(out: Output, found: list[GateStatus]) -> None:

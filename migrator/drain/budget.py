@@ -1,5 +1,7 @@
 """How many dead letters a topic may have before the drain stops and asks."""
 
+from collections import Counter
+from collections.abc import Mapping
 from threading import Lock
 
 from migrator.drain.batch import Place, Span
@@ -7,42 +9,50 @@ from migrator.errors import StoppedError
 
 
 class BudgetExceededError(StoppedError):
-    """One more batch would bring more dead letters than were allowed; it was not committed."""
+    """One more batch would bring more dead letters than were allowed; it was not committed.
 
-    def __init__(self, limit: int, total: int) -> None:
+    Attributes:
+        needed: a budget with which the drain would get further.
+    """
+
+    def __init__(self, topic: str, limit: int, spent: int, count: int) -> None:
         super().__init__(
-            f"{total} records cannot become rows, the budget is {limit} dead letters; the batch that exceeds it was "
-            "not committed",
+            f"{count} records of a batch of topic {topic!r} cannot become rows, {spent} are dead letters already, and "
+            f"the budget is {limit}; the batch was not committed",
             code="dead-letter-budget",
-            hint="look at what is dead so far with `migrator dead-letters list`, then go on with a larger\n"
-            f"  --dead-letter-budget {max(2 * limit, total)}",
+            hint=f"what is dead so far: migrator dead-letters list --topic {topic}"
+            if spent
+            else "a larger budget shows what is wrong: migrator dead-letters list, once a batch is committed",
         )
+        self.needed = max(2 * limit, spent + count)
 
 
 class Budget:
-    """Counts dead letters over all writers of a drain.
+    """Counts dead letters by topic, over all writers of a drain.
 
     Args:
-        limit: how many are tolerated.
-        spent: how many earlier runs have committed.
+        limit: how many are tolerated for each topic.
+        spent: how many stand there from earlier runs, by topic.
     """
 
-    def __init__(self, limit: int, spent: int = 0) -> None:
+    def __init__(self, limit: int, spent: Mapping[str, int]) -> None:
         self._limit = limit
         self._spent = spent
-        self._charged: dict[tuple[Place, int], int] = {}
+        self._charged: dict[Place, Counter[int]] = {}
         self._lock = Lock()
 
-    def charge(self, first: Span, count: int) -> None:
-        """Charges the dead letters of the batch that begins with ``first``, once however often it is tried.
+    def charge(self, span: Span, count: int) -> None:
+        """Charges a span's dead letters, once however often its batch is tried.
 
         Raises:
-            BudgetExceededError: they exceed the limit.
+            BudgetExceededError: with them the topic has more than the limit.
         """
         if not count:
             return
+        topic = span.place.topic
         with self._lock:
-            self._charged[first.place, first.start] = count
-            total = self._spent + sum(self._charged.values())
-        if total > self._limit:
-            raise BudgetExceededError(self._limit, total)
+            self._charged.setdefault(span.place, Counter())[span.start] = count
+            total = sum(sum(one.values()) for place, one in self._charged.items() if place.topic == topic)
+        spent = self._spent.get(topic, 0) + total - count
+        if spent + count > self._limit:
+            raise BudgetExceededError(topic, self._limit, spent, count)

@@ -58,7 +58,11 @@ class Claimer:
                     self._let_go(prepared, held)
                     raise _already_running(prepared.source.topic, blocked)
             owners = ", ".join(sorted({display(one.owner or "") for one in blocked}))
-            self.listener(Waiting(f"the lease of a drain that fell silent: {owners}", waited))
+            self.listener(
+                Waiting(
+                    f"{owners} held the partitions last; they are taken over unless it gives a sign of life", waited
+                )
+            )
             self.stop.wait(_POLL_SECONDS)
             waited += _POLL_SECONDS
 

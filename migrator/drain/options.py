@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from migrator.plan import Policy, StartChoice
+from migrator.choices import Policy, StartChoice
 from shim.store.values import Format
 
 DEFAULT_BATCH_ROWS = 10_000

@@ -18,12 +18,18 @@ class TopicOutcome:
         offsets: every partition.
         rows_this_run: rows that this run committed.
         seconds: how long this run took.
+        dead_now: dead letters that were not retried.
+        held_now: rows that wait for a person.
+        gate: ``open`` or ``closed``.
     """
 
     source: Source
     offsets: tuple[Offset, ...]
     rows_this_run: int
     seconds: float
+    dead_now: int = 0
+    held_now: int = 0
+    gate: str = "closed"
 
     def total(self, name: str) -> int:
         """Returns a counter's sum over the partitions, such as ``rows`` or ``dead``."""

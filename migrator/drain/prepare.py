@@ -7,12 +7,13 @@ Kafka is a reason to refuse, never to reset.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from migrator.choices import Uncertain
 from migrator.drain.options import DrainOptions
 from migrator.drain.sources import Offset, Source, Sources, Table
 from migrator.errors import CannotStartError, RefusedError, UsageError
 from migrator.kafka.facts import Cluster
 from migrator.kafka.records import GroupFacts, TopicFacts
-from migrator.plan import PartitionPlan, TopicPlan, Uncertain, check_groups, plan_topic
+from migrator.plan import PartitionPlan, TopicPlan, check_groups, plan_topic
 from migrator.postgres import Connection
 from shim.store import gate, topics
 from shim.store.statements import Schemas
@@ -137,6 +138,7 @@ class Preparation:
                 until=self.options.until.text,
                 fmt=(self.options.format or "auto"),
                 uncertain=(self.options.policy.uncertain or Uncertain.ENQUEUE),
+                window=self.options.policy.window,
             )
         source = self._found(facts.topic)
         return Prepared(source, facts, plan.origin, resumed=False, notes=(*plan.notes, *self.cluster.notices))
@@ -181,20 +183,7 @@ class Preparation:
 
     def _resume(self, source: Source, facts: TopicFacts) -> Prepared:
         options = self.options
-        if options.start.kind != "default" and options.start.text != source.start_choice:
-            raise RefusedError(
-                f"the drain of topic {source.topic!r} began with --from {source.start_choice}, not "
-                f"{options.start.text}; a second start would leave holes or doubles",
-                code="start-changed",
-                hint=f"migrator drain --topic {source.topic}",
-            )
-        if options.policy.uncertain not in (None, Uncertain(source.uncertain)):
-            raise RefusedError(
-                f"the drain of topic {source.topic!r} began with --uncertain {source.uncertain}, not "
-                f"{options.policy.uncertain}; what it wrote already would not change",
-                code="uncertain-changed",
-                hint=f"migrator drain --topic {source.topic}",
-            )
+        self._check_answers(source)
         offsets = self.sources.offsets(self.conn, source.id)
         ends = self._new_ends(source, offsets, facts)
         bounded = options.until.kind != "follow"
@@ -215,6 +204,25 @@ class Preparation:
             notes=_newer(source, offsets, facts),
         )
 
+    def _check_answers(self, source: Source) -> None:
+        """Refuses answers that differ from those with which the drain began: they would leave holes or doubles."""
+        start, policy, until = self.options.start, self.options.policy, self.options.until
+        unfinished = not source.complete and source.end_choice != "follow"
+        given = (
+            ("--from", source.start_choice, start.text if start.kind != "default" else None),
+            ("--uncertain", source.uncertain, policy.uncertain),
+            ("--uncertain-window", source.uncertain_window, policy.window or None),
+            ("--until", source.end_choice, until.text if until.explicit and unfinished else None),
+        )
+        for flag, before, now in given:
+            if now is not None and now != before:
+                raise RefusedError(
+                    f"the drain of topic {source.topic!r} began with {flag} {before}, not {now}; a second answer would "
+                    "leave holes or doubles",
+                    code=f"{flag.removeprefix('--')}-changed",
+                    hint=f"migrator drain --topic {source.topic}",
+                )
+
     def _new_ends(
         self, source: Source, offsets: Sequence[Offset], facts: TopicFacts
     ) -> Mapping[int, int | None] | None:
@@ -229,9 +237,8 @@ class Preparation:
     def _check_table(self, source: Source, table: Table) -> None:
         topic = source.topic
         registered = topics.read_topic(self.conn, self.topic_texts, topic)
-        written = sum(offset.rows for offset in self.sources.offsets(self.conn, source.id))
         untouched = registered is not None and registered.opened_at is None and registered.sequencer == "kafka"
-        present = self.sources.count_rows(self.conn, topic) if untouched else written
+        written, present = self.sources.count_rows(self.conn, source) if untouched else (0, 0)
         if registered is None or source.queue_oid != table.oid or present != written:
             raise RefusedError(
                 f"{self.sources.queue_schema}.job_queue is not as the drain of topic {topic!r} left it: "

@@ -7,6 +7,7 @@ its frozen end, and nothing else: not silence, not an empty poll, not the last s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from migrator.choices import Uncertain
 from migrator.drain.batch import NO_HOLD, Hold, Place
 from migrator.drain.budget import Budget
 from migrator.drain.claiming import Claimer
@@ -27,7 +28,7 @@ from migrator.events import Started
 from migrator.failpoints import Failpoint, reach
 from migrator.kafka.records import TopicFacts
 from migrator.kafka.source import Source
-from migrator.plan import TopicPlan, Uncertain
+from migrator.plan import TopicPlan
 from migrator.postgres import Connection
 from shim.store import append, topics
 from shim.store.values import Format
@@ -119,7 +120,7 @@ class _Run:
             batch_rows=options.batch_rows,
             batch_bytes=options.batch_bytes,
         )
-        budget = Budget(options.dead_letter_budget, sum(prepared.dead for prepared in self.prepared))
+        budget = Budget(options.dead_letter_budget, {one.source.topic: one.dead for one in self.prepared})
         pool = WriterPool(
             self.around.connect,
             [self._writer(tracks, budget) for _ in range(writers)],
@@ -148,8 +149,18 @@ class _Run:
         rows = self.totals.rows.get(source.topic, 0)
         if rows:
             conn.execute(self.sources.statements["analyze_queue"])
-        now = self.sources.find(conn, source.topic) or source
-        return TopicOutcome(now, tuple(self.sources.offsets(conn, source.id)), rows, seconds)
+        offsets = tuple(self.sources.offsets(conn, source.id))
+        held = any(offset.held for offset in offsets)
+        registered = topics.read_topic(conn, topics.load(self.around.schemas), source.topic)
+        return TopicOutcome(
+            self.sources.find(conn, source.topic) or source,
+            offsets,
+            rows,
+            seconds,
+            dead_now=self.sources.count_dead_letters(conn, source.id),
+            held_now=self.sources.count_held(conn, source.topic) if held else 0,
+            gate=registered.gate if registered else "closed",
+        )
 
 
 def _track(prepared: Prepared, offset: Offset) -> Track:

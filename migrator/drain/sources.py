@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import class_row
 
 from migrator.kafka.records import TopicFacts
 from migrator.plan import TopicPlan
@@ -27,6 +27,7 @@ class Source:
     end_choice: str
     format: str
     uncertain: str
+    uncertain_window: int
     queue_oid: int
     complete: bool
 
@@ -92,15 +93,20 @@ class Sources:
             arguments = {"qualified": f"{quoted(self.queue_schema)}.job_queue"}
             return cursor.execute(self.statements["queue_identity"], arguments).fetchone()
 
-    def count_rows(self, conn: Connection, topic: str) -> int:
-        """Returns how many drained rows of the topic the table holds."""
-        with conn.cursor(row_factory=dict_row) as cursor:
-            row = cursor.execute(self.statements["count_rows"], {"topic": topic}).fetchone()
-            return int(row["count"]) if row else 0
+    def count_rows(self, conn: Connection, source: Source) -> tuple[int, int]:
+        """Returns how many rows of a topic were written, and how many are there at the same moment."""
+        arguments = {"source_id": source.id, "topic": source.topic}
+        row = conn.execute(self.statements["count_rows"], arguments).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
 
     def count_dead_letters(self, conn: Connection, source_id: int) -> int:
         """Returns how many of the topic's dead letters were not retried."""
         row = conn.execute(self.statements["count_dead_letters"], {"source_id": source_id}).fetchone()
+        return int(row[0]) if row else 0
+
+    def count_held(self, conn: Connection, topic: str) -> int:
+        """Returns how many of the topic's rows wait for a person."""
+        row = conn.execute(self.statements["count_held"], {"topic": topic}).fetchone()
         return int(row[0]) if row else 0
 
     def freeze(
@@ -113,6 +119,7 @@ class Sources:
         until: str,
         fmt: str,
         uncertain: str,
+        window: int,
     ) -> None:
         """Writes down identity and ranges; what another drain wrote down an instant earlier stays."""
         conn.execute(
@@ -129,6 +136,7 @@ class Sources:
                 "end_choice": until,
                 "format": fmt,
                 "uncertain": uncertain,
+                "uncertain_window": window,
                 "queue_oid": table.oid,
             },
         )

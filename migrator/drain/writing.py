@@ -98,7 +98,8 @@ class BatchWriter:
             reach(Failpoint.COPIED)
             for sheet, account in zip(sheets, accounts, strict=True):
                 account.dead = sheet.dead + account.dead
-            self.budget.charge(batch.spans[0], sum(len(one.dead) for one in accounts))
+            for span, account in zip(batch.spans, accounts, strict=True):
+                self.budget.charge(span, len(account.dead))
             self._write_books(conn, batch, accounts)
             self._last = (batch, accounts)
             reach(Failpoint.BEFORE_COMMIT)

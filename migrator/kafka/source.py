@@ -287,13 +287,13 @@ class ConfluentSource:
             return RefusedError(
                 f"{where} is no longer there: {said}",
                 code="topic-gone",
-                hint="if it was deleted or recreated, what was copied so far is all there is; migrator status",
+                hint="if it was deleted or recreated, what was copied so far is all there is",
             )
         if error.code() == KafkaError._LOG_TRUNCATION:  # noqa: SLF001
             return RefusedError(
                 f"{where} lost records that had been read: {said}",
                 code="log-truncated",
-                hint="an unclean leader election does this; migrator verify compares what is left with what was copied",
+                hint="an unclean leader election does this; what was copied stands in the table",
             )
         topic = message.topic() if message is not None else ""
         return denied(self._properties, error, "Read", topic) or StoppedError(

@@ -2,19 +2,19 @@
 -- A topic's identity, frozen; nothing when the topic is known already.
 insert into /*migrator.*/drain_source (
   queue_schema, topic, cluster_id, topic_id, partitions, cleanup_policy, retention_ms,
-  start_choice, end_choice, format, uncertain, queue_oid
+  start_choice, end_choice, format, uncertain, uncertain_window, queue_oid
 )
 values (
   %(queue_schema)s, %(topic)s, %(cluster_id)s, %(topic_id)s, %(partitions)s, %(cleanup_policy)s, %(retention_ms)s,
   %(start_choice)s, %(end_choice)s, %(format)s, %(uncertain)s,
-  %(queue_oid)s
+  %(uncertain_window)s, %(queue_oid)s
 )
 on conflict (queue_schema, topic) do nothing;
 
 -- name: read_source
 -- A topic's identity as it was frozen, and whether its drain has reached its end.
 select id, topic, cluster_id, topic_id, partitions, cleanup_policy, start_choice, end_choice, format,
-  uncertain, queue_oid, complete
+  uncertain, uncertain_window, queue_oid, complete
 from /*migrator.*/drain_source
 where queue_schema = %(queue_schema)s and topic = %(topic)s;
 
@@ -169,16 +169,22 @@ from pg_class
 where oid = to_regclass(%(qualified)s);
 
 -- name: count_rows
--- How many drained rows of a topic are there.
-select count(*)
-from /*queue.*/job_queue
-where topic = %(topic)s and log_offset is not null;
+-- How many rows of a topic the drain wrote, and how many are there: one statement, so that both are of one moment.
+select
+  (select coalesce(sum(rows), 0) from /*migrator.*/drain_offset where source_id = %(source_id)s)::bigint as written,
+  (select count(*) from /*queue.*/job_queue where topic = %(topic)s and log_offset is not null) as present;
 
 -- name: count_dead_letters
 -- How many of a topic's dead letters were not retried.
 select count(*)
 from /*migrator.*/drain_dead_letter
 where source_id = %(source_id)s and retried_at is null;
+
+-- name: count_held
+-- How many of a topic's rows wait for a person.
+select count(*)
+from /*queue.*/job_queue
+where topic = %(topic)s and status = 'pending' and process_after = 'infinity' and last_error like 'held: %%';
 
 -- name: bound_transaction
 -- Limits this transaction alone, whatever the role's own settings are; a client that vanishes is noticed in 30 s.

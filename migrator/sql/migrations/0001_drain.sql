@@ -14,6 +14,7 @@ create table /*migrator.*/drain_source (
   end_choice     text not null,
   format         text not null,
   uncertain      text not null default 'enqueue' check (uncertain in ('enqueue', 'hold', 'skip')),
+  uncertain_window bigint not null default 0,
   queue_oid      bigint not null,
   complete       boolean not null default false,
   created_at     timestamptz not null default now(),

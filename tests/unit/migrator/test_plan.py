@@ -2,10 +2,7 @@
 
 import pytest
 
-from migrator.errors import Exit, MigratorError, RefusedError, UsageError
-from migrator.kafka.records import Commit, GroupFacts, PartitionFacts, TopicFacts
-from migrator.plan import (
-    LossError,
+from migrator.choices import (
     NoCommit,
     Policy,
     StartChoice,
@@ -13,8 +10,10 @@ from migrator.plan import (
     parse_partitions,
     parse_start,
     parse_timestamp,
-    plan_topic,
 )
+from migrator.errors import Exit, MigratorError, RefusedError, UsageError
+from migrator.kafka.records import Commit, GroupFacts, PartitionFacts, TopicFacts
+from migrator.plan import LossError, plan_topic
 
 FACTS = TopicFacts(
     cluster_id="cluster",
@@ -223,3 +222,35 @@ def test_partitions_are_ranges_and_numbers() -> None:
 def test_other_spellings_of_partitions_are_refused(text: str) -> None:
     with pytest.raises(MigratorError):
         parse_partitions(text)
+
+
+def test_skipping_is_refused_where_another_group_still_needs_the_record() -> None:
+    with pytest.raises(RefusedError) as refused:
+        starts(
+            group("workers", {0: 40, 1: 7}),
+            group("audit", {0: 60, 1: 2}),
+            choice=parse_start(["groups"]),
+            policy=Policy(uncertain=Uncertain.SKIP, window=5),
+        )
+
+    assert refused.value.code == "skip-refused"
+
+
+def test_the_window_of_several_groups_begins_where_the_drain_does() -> None:
+    groups = (group("workers", {0: 40, 1: 7}), group("audit", {0: 60, 1: 2}))
+    policy = Policy(uncertain=Uncertain.HOLD, window=5)
+
+    plan = plan_topic(FACTS, groups, parse_start(["groups"]), policy)
+
+    assert [part.window_end for part in plan.partitions] == [45, 7]
+
+
+def test_the_command_in_a_hint_keeps_what_the_user_said() -> None:
+    with pytest.raises(RefusedError) as refused:
+        starts(
+            group("workers", {0: 40}),
+            choice=parse_start(["group:workers"]),
+            policy=Policy(bounded=False),
+        )
+
+    assert "--from group:workers --follow --no-commit earliest" in refused.value.hint
