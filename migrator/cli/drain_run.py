@@ -170,6 +170,8 @@ def _report(
     out.result(outcome.document(), (line for topic in outcome.topics for line in outcome_lines(topic)))
     status = interruption.status if outcome.interrupted else outcome.exit
     resume = resume_command(settings, options)
+    if outcome.stopped == "others-hold-partitions":
+        out.note("the partitions that are left are held by another drain, which goes on with them")
     if outcome.interrupted or outcome.stopped:
         out.note(f"resume: {resume}")
     for step in dict.fromkeys(_next(topic, resume) for topic in outcome.topics):

@@ -4,7 +4,6 @@ A partition whose holder is known to be dead, or silent for longer than its leas
 renews its lease while we look is alive, and is left alone.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -43,35 +42,41 @@ class Claimer:
     def claim(self, prepared: Prepared) -> dict[int, Offset]:
         """Takes hold of a topic's partitions that have not reached their end; returns where they stand.
 
+        Partitions that a living drain holds are left to it, if others are free and none was asked for by number.
+
         Raises:
-            RefusedError: a living drain holds them.
+            RefusedError: a living drain holds all of them, or one that was asked for.
         """
         seen: dict[int, datetime | None] = {}
         waited = 0.0
         while True:
-            held = self._try(prepared)
             blocked = [one for one in self._wanted(prepared) if one.owner not in (self.owner, None)]
-            if not blocked or (held and self.options.partitions is None):
+            alive = [one for one in blocked if seen.setdefault(one.partition, one.lease_until) != one.lease_until]
+            if alive or self.stop.is_set():
+                return self._make_do(prepared, blocked)
+            held = self._try(prepared)
+            blocked = [one for one in blocked if one.partition not in held]
+            if not blocked:
                 return held
-            for one in blocked:
-                if seen.setdefault(one.partition, one.lease_until) != one.lease_until or self.stop.is_set():
-                    self._let_go(prepared, held)
-                    raise _already_running(prepared.source.topic, blocked)
             owners = ", ".join(sorted({display(one.owner or "") for one in blocked}))
-            self.listener(
-                Waiting(
-                    f"{owners} held the partitions last; they are taken over unless it gives a sign of life", waited
-                )
-            )
+            self.listener(Waiting(f"{owners} held partitions last; they are taken over without a sign of life", waited))
+            self.sources.renew(self.conn, [prepared.source.id], self.owner, self.options.lease_seconds)
             self.stop.wait(_POLL_SECONDS)
             waited += _POLL_SECONDS
+
+    def _make_do(self, prepared: Prepared, blocked: list[Offset]) -> dict[int, Offset]:
+        held = {one.partition: one for one in self._wanted(prepared) if one.owner == self.owner}
+        if held and self.options.partitions is None:
+            return held
+        self.sources.release(self.conn, [prepared.source.id], self.owner)
+        raise _already_running(prepared.source.topic, blocked)
 
     def _wanted(self, prepared: Prepared) -> list[Offset]:
         only = self.options.partitions
         return [
             one
             for one in self.sources.offsets(self.conn, prepared.source.id)
-            if (only is None or one.partition in only) and (one.end_offset is None or one.next_offset < one.end_offset)
+            if (only is None or one.partition in only) and not one.done
         ]
 
     def _try(self, prepared: Prepared) -> dict[int, Offset]:
@@ -83,10 +88,6 @@ class Claimer:
             dead = dead_owners(one.owner for one in wanted)
             self.sources.claim(self.conn, source_id, partitions, self.owner, dead, self.options.lease_seconds)
             return {one.partition: one for one in self._wanted(prepared) if one.owner == self.owner}
-
-    def _let_go(self, prepared: Prepared, held: Iterable[int]) -> None:
-        if held:
-            self.sources.release(self.conn, [prepared.source.id], self.owner)
 
 
 def _already_running(topic: str, blocked: list[Offset]) -> RefusedError:

@@ -63,7 +63,7 @@ class Outcome:
 
     Attributes:
         topics: one for each topic.
-        stopped: why it ended before its end: ``max-messages``, or None.
+        stopped: why it ended before its end: ``max-messages``, ``others-hold-partitions``, or None.
         interrupted: whether the user stopped it.
     """
 

@@ -6,6 +6,7 @@ its frozen end, and nothing else: not silence, not an empty poll, not the last s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from migrator.choices import Uncertain
 from migrator.drain.batch import NO_HOLD, Hold, Place
@@ -109,7 +110,14 @@ class _Run:
     def finish(self, conn: Connection, stopped: str | None, seconds: float) -> Outcome:
         """Marks what is complete, and says how it ended."""
         outcomes = tuple(self._finish_topic(conn, prepared, seconds) for prepared in self.prepared)
-        return Outcome(outcomes, stopped, interrupted=self.around.stop.is_set())
+        interrupted = self.around.stop.is_set()
+        if stopped is None and not interrupted and any(map(self._is_left, chain(*(one.offsets for one in outcomes)))):
+            stopped = "others-hold-partitions"
+        return Outcome(outcomes, stopped, interrupted)
+
+    def _is_left(self, offset: Offset) -> bool:
+        only = self.options.partitions
+        return not offset.done and (only is None or offset.partition in only)
 
     def _loop(self, tracks: Tracks, keeper: Keeper, source: Source) -> Loop:
         options, writers = self.options, max(1, min(self.options.writers, len(tracks)))

@@ -55,6 +55,11 @@ class Offset:
     lost: int
     unexplained: int
 
+    @property
+    def done(self) -> bool:
+        """Whether it has reached its end; one that follows has none."""
+        return self.end_offset is not None and self.next_offset >= self.end_offset
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -47,14 +47,22 @@ where source_id = %(source_id)s
 order by partition;
 
 -- name: claim_partitions
--- Takes the partitions that nobody holds, or whose holder is known to be dead; the epoch shuts the old one out.
+-- Takes the partitions that nobody holds, or whose holder is known to be dead; the epoch shuts the old one out. A row
+-- that is locked is in use: its holder is in the middle of a batch, whose new lease nobody sees before it commits.
 update /*migrator.*/drain_offset as held
 set epoch = held.epoch + 1,
   owner = %(owner)s,
   lease_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s)
-where held.source_id = %(source_id)s
-  and held.partition = any(%(partitions)s)
-  and (held.owner is null or held.lease_until <= clock_timestamp() or held.owner = any(%(dead_owners)s))
+from (
+  select source_id, partition
+  from /*migrator.*/drain_offset
+  where source_id = %(source_id)s
+    and partition = any(%(partitions)s)
+    and (owner is null or lease_until <= clock_timestamp() or owner = any(%(dead_owners)s))
+  order by partition
+  for no key update skip locked
+) as free
+where held.source_id = free.source_id and held.partition = free.partition
 returning held.partition, held.epoch, held.next_offset;
 
 -- name: renew_leases

@@ -1,6 +1,6 @@
 """SQL lives in ``.sql`` files by subject; this reads them and puts the schema names in.
 
-A file holds named statements, each introduced by two comment lines::
+A file holds named statements, each introduced by its name and a comment of a line or two::
 
     -- name: lock_heads
     -- Locks the heads of the given partitions, in order.
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import dropwhile
 from typing import LiteralString
 
 from shim.store.errors import StatementError
@@ -85,7 +86,8 @@ def _parsed(package: str, filename: str) -> Mapping[str, str]:
 
 
 def _body(name: str, block: str) -> str:
-    comment, _, sql = block.strip().partition("\n")
-    if not comment.startswith("-- ") or not sql.strip():
-        raise StatementError(f"statement {name!r} needs a comment line and a body")
-    return sql.strip().rstrip(";")
+    lines = block.strip().splitlines()
+    body = list(dropwhile(lambda line: line.startswith("-- "), lines))
+    if not body or len(body) == len(lines):
+        raise StatementError(f"statement {name!r} needs a comment and a body")
+    return "\n".join(body).strip().rstrip(";")

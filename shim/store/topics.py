@@ -112,7 +112,9 @@ def list_topics(conn: Connection, statements: Texts) -> list[Topic]:
 
 def share_gate(conn: Connection, statements: Texts, topics: Sequence[str]) -> dict[str, TopicGate]:
     """Holds the gates and sequencers of topics still until the transaction ends, and returns them by topic."""
-    rows = conn.execute(statements["share_gate"], {"topics": list(topics)})
+    # Two statements: the second must see what was committed while the first one waited.
+    conn.execute(statements["share_gates"], {"topics": list(topics)})
+    rows = conn.execute(statements["read_gates"], {"topics": list(topics)})
     return {row[0]: TopicGate(*row) for row in rows}
 
 
@@ -150,7 +152,9 @@ def number_in_postgres(conn: Connection, statements: Texts, topic: str) -> None:
     Raises:
         UnknownTopicError: the topic is not registered.
     """
-    _change(conn, statements["number_in_postgres"], topic, {})
+    with conn.transaction():
+        conn.execute(statements["hold_gate"], {"topic": topic})
+        _change(conn, statements["number_in_postgres"], topic, {})
 
 
 def set_gate(conn: Connection, statements: Texts, topic: str, gate: Gate) -> None:
@@ -159,7 +163,9 @@ def set_gate(conn: Connection, statements: Texts, topic: str, gate: Gate) -> Non
     Raises:
         UnknownTopicError: the topic is not registered.
     """
-    _change(conn, statements["set_gate"], topic, {"gate": gate})
+    with conn.transaction():
+        conn.execute(statements["hold_gate"], {"topic": topic})
+        _change(conn, statements["set_gate"], topic, {"gate": gate})
 
 
 def copy_group_offsets(

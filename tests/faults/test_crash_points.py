@@ -200,6 +200,18 @@ def test_a_drain_that_slept_through_its_lease_is_fenced_when_it_wakes(scene: Sce
     scene.assert_exactly_once()
 
 
+def test_all_partitions_of_a_sleeper_are_taken_over_although_their_leases_end_one_after_the_other(scene: Scene) -> None:
+    scene.log.produce(_MESSAGES)
+    sleeper = scene.start(faults=["committed:1:stop"])
+    sleeper.wait_for_fault("committed 1 stop")
+    with scene.connected() as conn:
+        conn.execute("update kafka_migrator.drain_offset set lease_until = now() + partition * interval '3 seconds'")
+    scene.assert_exactly_once(done=scene.resume())
+    sleeper.send(signal.SIGCONT)
+    assert sleeper.end().expect(4).error["code"] == "fenced"
+    scene.assert_exactly_once()
+
+
 @pytest.mark.slow  # the server ends a transaction whose client is silent after a minute
 def test_a_drain_that_fell_asleep_in_a_transaction_is_fenced_as_well(scene: Scene) -> None:
     scene.log.produce(_MESSAGES)

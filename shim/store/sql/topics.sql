@@ -24,13 +24,22 @@ select topic, partitions, partitioner, sequencer, gate, keep_value, owner_group,
 from /*queue.*/job_topic
 order by topic;
 
--- name: share_gate
--- The gate and the sequencer, held still until this transaction ends.
+-- name: share_gates
+-- Keeps gates and sequencers as they are until this transaction ends; queues behind whoever is changing one.
+select pg_advisory_xact_lock_shared(hashtextextended('gate of /*queue.*/job_topic ' || topic, 0))
+from (select distinct topic from unnest(%(topics)s::text[]) as given (topic) order by topic) as ordered;
+
+-- name: hold_gate
+-- Waits for the batches that are being written, and goes before those that come. Row locks would not: one sharer after
+-- another may pass a waiting update.
+select pg_advisory_xact_lock(hashtextextended('gate of /*queue.*/job_topic ' || %(topic)s, 0));
+
+-- name: read_gates
+-- The gate and the sequencer of each topic.
 select topic, gate, sequencer, keep_value
 from /*queue.*/job_topic
 where topic = any(%(topics)s)
-order by topic
-for share;
+order by topic;
 
 -- name: advance_heads
 -- Moves the heads of drained partitions behind what was just written, never back.
