@@ -227,13 +227,13 @@ def test_a_drain_that_fell_asleep_in_a_transaction_is_fenced_as_well(scene: Scen
 
 
 def _seconds_waited(drain: Drain) -> int:
-    return max(map(int, re.findall(r"waiting for (\d+) s: the lease", drain.said())), default=0)
+    return max(map(int, re.findall(r"waiting for (\d+) s: process", drain.said())), default=0)
 
 
 def test_a_living_drain_is_not_fenced_because_its_batch_outlasts_its_lease(set_scene: SetScene) -> None:
     scene = set_scene(partitions=1)  # the lease of a partition that no batch holds would be renewed
     scene.log.produce(_MESSAGES)
-    first = scene.start(faults=["before-commit:2:wait"])
+    first = scene.start(faults=["before-commit:2:wait", "before-commit:4:wait"])
     first.wait_for_fault("before-commit 2 wait")
     second = scene.start()
     blocked: LiteralString = (
@@ -241,10 +241,10 @@ def test_a_living_drain_is_not_fenced_because_its_batch_outlasts_its_lease(set_s
     )
     second.wait_for(lambda: scene.value(blocked) or _seconds_waited(second) > 12)
     first.go_on("before-commit", 2)
-    done = second.end()
-    first.end().expect(0)
-    assert done.expect(4).error["code"] == "already-running"
-    scene.assert_exactly_once()
+    assert second.end().expect(4).error["code"] == "already-running"
+    first.go_on("before-commit", 4)
+    scene.assert_exactly_once(done=first.end().expect(0))
+    assert first.fired() == ["before-commit 2 wait", "before-commit 4 wait"]
 
 
 def test_a_killed_drain_of_this_machine_keeps_nobody_waiting(scene: Scene) -> None:
