@@ -50,15 +50,15 @@ class Claimer:
         seen: dict[int, datetime | None] = {}
         waited = 0.0
         while True:
-            blocked = [one for one in self._wanted(prepared) if one.owner not in (self.owner, None)]
+            blocked = self._blocked(prepared)
             alive = [one for one in blocked if seen.setdefault(one.partition, one.lease_until) != one.lease_until]
             if alive or self.stop.is_set():
                 return self._make_do(prepared, blocked)
             held = self._try(prepared)
-            blocked = [one for one in blocked if one.partition not in held]
+            blocked = self._blocked(prepared)
             if not blocked:
                 return held
-            owners = ", ".join(sorted({display(one.owner or "") for one in blocked}))
+            owners = ", ".join(sorted({display(one.owner) for one in blocked if one.owner})) or "nobody"
             self.listener(Waiting(f"{owners} held partitions last; they are taken over without a sign of life", waited))
             self.sources.renew(self.conn, [prepared.source.id], self.owner, self.options.lease_seconds)
             self.stop.wait(_POLL_SECONDS)
@@ -70,6 +70,9 @@ class Claimer:
             return held
         self.sources.release(self.conn, [prepared.source.id], self.owner)
         raise _already_running(prepared.source.topic, blocked)
+
+    def _blocked(self, prepared: Prepared) -> list[Offset]:
+        return [one for one in self._wanted(prepared) if one.owner != self.owner]
 
     def _wanted(self, prepared: Prepared) -> list[Offset]:
         only = self.options.partitions
@@ -91,7 +94,7 @@ class Claimer:
 
 
 def _already_running(topic: str, blocked: list[Offset]) -> RefusedError:
-    owners = sorted({one.owner or "" for one in blocked})
+    owners = sorted({one.owner for one in blocked if one.owner})
     return RefusedError(
         f"topic {topic!r} is being drained already by {', '.join(map(display, owners))}",
         code="already-running",

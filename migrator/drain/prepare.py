@@ -209,17 +209,17 @@ class Preparation:
         start, policy, until = self.options.start, self.options.policy, self.options.until
         unfinished = not source.complete and source.end_choice != "follow"
         given = (
-            ("--from", source.start_choice, start.text if start.kind != "default" else None),
-            ("--uncertain", source.uncertain, policy.uncertain),
-            ("--uncertain-window", source.uncertain_window, policy.window or None),
-            ("--until", source.end_choice, until.text if until.explicit and unfinished else None),
+            ("start", "--from", source.start_choice, start.text if start.kind != "default" else None),
+            ("uncertain", "--uncertain", source.uncertain, policy.uncertain),
+            ("window", "--uncertain-window", source.uncertain_window, policy.window or None),
+            ("end", "--until", source.end_choice, until.text if until.explicit and unfinished else None),
         )
-        for flag, before, now in given:
+        for what, flag, before, now in given:
             if now is not None and now != before:
                 raise RefusedError(
                     f"the drain of topic {source.topic!r} began with {flag} {before}, not {now}; a second answer would "
                     "leave holes or doubles",
-                    code=f"{flag.removeprefix('--')}-changed",
+                    code=f"{what}-changed",
                     hint=f"migrator drain --topic {source.topic}",
                 )
 
