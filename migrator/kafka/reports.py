@@ -110,6 +110,8 @@ class Reports:
         """The speaker's address stays in front: with several brokers it says which one."""
         speaker = _SPEAKER.match(text)
         reason = _NOISE.sub("", text[speaker.end() :] if speaker else text).strip().rstrip(":")
+        if reason in self.text:
+            return  # a retry fails for the same reason, and librdkafka tells less of it from the second time on
         named = speaker is not None and speaker[1] != self._properties.bootstrap_servers
         self.text = self._properties.redact(f"{speaker[1]}: {reason}" if speaker and named else reason)
 
@@ -123,7 +125,7 @@ class Reports:
         )
 
     def _no_tls(self) -> CannotStartError:
-        if "PLAINTEXT broker" in self.text:
+        if "PLAINTEXT broker" in self.text or "closed by peer" in self.text:
             hint = "this port speaks no TLS; name the TLS port, or use -X security.protocol=PLAINTEXT or SASL_PLAINTEXT"
         else:
             hint = (
