@@ -12,8 +12,8 @@ from migrator.kafka.reports import Reports
 SSL = KafkaError._SSL  # noqa: SLF001  librdkafka's own codes are spelled with an underscore
 DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
 NO_TLS = {"security.protocol": "SSL"}
-IN_FULL = "SSL handshake failed: Disconnected: SSL connection closed by peer: connecting to a PLAINTEXT broker listener?"
 IN_SHORT = "Disconnected: SSL connection closed by peer"
+IN_FULL = f"SSL handshake failed: {IN_SHORT}: connecting to a PLAINTEXT broker listener?"
 
 
 def heard(*texts: str, code: int = SSL) -> CannotStartError:
