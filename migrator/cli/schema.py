@@ -9,7 +9,7 @@ from migrator.cli.options import Config, Dsn, Schema, postgres_settings, reporti
 from migrator.cli.output import Line as Shown
 from migrator.cli.output import Output
 from migrator.errors import Exit
-from migrator.postgres import Target
+from migrator.postgres import Connection, Target
 from shim.store import roles
 from shim.store import schema as store_schema
 from shim.store.errors import SchemaMissingError
@@ -113,10 +113,19 @@ def upgrade(
                 for line in lines
                 for migration in store_schema.upgrade(conn, line, dry_run=dry_run)
             ]
+            refused = _grant(conn, lines[0]) if applied and not dry_run else ""
     out.result(
         {"dry_run": dry_run, "already": not applied, "applied": applied},
         [f"{'would apply' if dry_run else 'applied'} {name}" for name in applied] or ["already up to date"],
     )
+    if refused:
+        out.note(f"rights were not given: {refused}")
+        out.next_step(f"migrator schema sql --roles-only --schema {settings.schema} | psql")
+
+
+def _grant(conn: Connection, queue: Line) -> str:
+    """What is new to the tables is new to the roles."""
+    return roles.ensure(conn, queue, (postgres.SCHEMA,), create=False).refused
 
 
 def _lines(schema_name: str) -> tuple[Line, Line]:

@@ -1,19 +1,39 @@
-"""Rows into ``job_queue``: by COPY, in the binary format that ``rows`` encodes."""
+"""Rows into ``job_queue``: by COPY, in the binary format that ``rows`` encodes.
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import LiteralString
+An append reserves its offsets first: it locks the heads of its partitions, in one order everywhere, and holds them
+until its rows are committed. So a reader that saw an offset never sees a smaller one of that partition appear later.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, tuple_row
 
-from shim.store.errors import StoreError
-from shim.store.rows import COPY_HEADER, COPY_TRAILER
+from shim.store import bounds, topics
+from shim.store.bounds import SynchronousCommit
+from shim.store.errors import ClientEncodingError, StoreError, UnknownPartitionError
+from shim.store.rows import COLUMNS, COPY_HEADER, COPY_TRAILER, Framer, Headers, encode_tail
 from shim.store.statements import Schemas, Statements
+from shim.store.topics import TopicGate
+from shim.store.values import View
 
 Connection = psycopg.Connection[TupleRow]
 Texts = Mapping[str, LiteralString]
+TP = tuple[str, int]
+
+LONGEST_DELAY_US = 100 * 366 * 86_400 * 1_000_000
+"""A delay of more than a century is a mistake."""
 
 _CHUNK_BYTES = 128 * 1024
+# The words around them depend on the server's language, the names and numbers do not.
+_COPY_LINE = re.compile(r"^[^\n\d]*COPY[^\n\d]*(\d+)(.*)$", re.MULTILINE)
+_RECORD_CLASSES = ("22", "23", "54")
+_UTF8 = ("UTF8", "UNICODE")
+_LOG_KEY = "job_queue_log_key"
 
 
 class ShortCopyError(StoreError):
@@ -28,12 +48,266 @@ class ShortCopyError(StoreError):
         self.stored = stored
 
 
+class Draft(NamedTuple):
+    """One encoded record that has no offset yet.
+
+    Attributes:
+        topic: where it goes.
+        partition: where it goes; the caller has chosen it.
+        tail: the record, from `rows.encode_tail`.
+        delay_us: how long from the append on nobody may see the record; None and 0 for not at all. Such a record gets
+            its offset from a reader when it is due.
+    """
+
+    topic: str
+    partition: int
+    tail: bytes
+    delay_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What an append holds between its reservation and its commit; enough to ask for its fate afterwards.
+
+    Attributes:
+        xid: the transaction's id, as Postgres writes it.
+        firsts: the first reserved offset by (topic, partition).
+        counts: how many offsets were reserved, by (topic, partition); no key has none.
+        now_us: the database's clock, in microseconds since 2000; the creation time of every row.
+    """
+
+    xid: str
+    firsts: Mapping[TP, int]
+    counts: Mapping[TP, int]
+    now_us: int
+
+    def numbers(self, places: Iterable[TP]) -> Iterator[int]:
+        """Yields the next reserved offset of each place, in their order."""
+        following = dict(self.firsts)
+        for place in places:
+            yield following[place]
+            following[place] += 1
+
+    def offsets(self, drafts: Sequence[Draft]) -> list[int | None]:
+        """Returns the offsets of the drafts that this was reserved for, in their order; None for those delayed."""
+        numbers = self.numbers((one.topic, one.partition) for one in drafts if not one.delay_us)
+        return [None if one.delay_us else next(numbers) for one in drafts]
+
+
+class Appended(NamedTuple):
+    """What became of an append.
+
+    Attributes:
+        offsets: each draft's offset, in the order of the drafts; None for one that is delayed.
+        xid: the transaction's id; empty when there was nothing to append.
+    """
+
+    offsets: list[int | None]
+    xid: str
+
+
+class Refusal(NamedTuple):
+    """Which draft made Postgres refuse an append.
+
+    Attributes:
+        position: its place among the drafts.
+        column: the column that would not take it, where Postgres said so; ``payload`` means that the record can be
+            appended once its view is JSON null.
+        sqlstate: why.
+    """
+
+    position: int
+    column: str | None
+    sqlstate: str
+
+
 def load(schemas: Schemas) -> Texts:
     """Returns the statements that the functions of this module run."""
-    return Statements("shim.store.sql", "append.sql", schemas)
+    return {**topics.load(schemas), **Statements("shim.store.sql", "append.sql", schemas)}
 
 
-def copy_rows(conn: Connection, statements: Texts, rows: Iterable[bytes]) -> int:
+def draft(
+    topic: str,
+    partition: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers | None,
+    timestamp_ms: int | None,
+    view: View,
+    delay_us: int | None = None,
+) -> Draft:
+    """Encodes a record for `append`; whatever can be done before heads are locked is done here.
+
+    Args:
+        topic: where it goes.
+        partition: where it goes.
+        key: the exact bytes, or None.
+        value: the exact bytes, or None for a tombstone.
+        headers: names and values in their order; None and an empty tuple stay apart.
+        timestamp_ms: the record's create time, in milliseconds since 1970; None for the time of the append, by the
+            database's clock.
+        view: what stands in ``encoding`` and ``payload``; never a doubtful one, `judge_json` settles those.
+        delay_us: how long from the append on nobody may see the record; None and 0 for not at all.
+
+    Raises:
+        ValueError: the view is doubtful, or the delay is negative or longer than a century.
+    """
+    if view.doubtful:
+        raise ValueError("only Postgres can judge this value: see judge_json")
+    if delay_us is not None and not 0 <= delay_us <= LONGEST_DELAY_US:
+        raise ValueError(f"a delay of {delay_us} microseconds is negative, or longer than a century")
+    return Draft(topic, partition, encode_tail(key, value, headers, timestamp_ms, view), delay_us)
+
+
+def append(
+    conn: Connection,
+    statements: Texts,
+    drafts: Sequence[Draft],
+    on_reserved: Callable[[Reserved], None] = lambda _reserved: None,
+    *,
+    synchronous_commit: SynchronousCommit | None = None,
+) -> Appended:
+    """Appends records in one transaction: all of them or none.
+
+    Offsets rise in the order of the drafts. Records of a topic whose gate is closed are parked. When the connection
+    breaks, the caller asks `outcome` before it appends the same drafts again.
+
+    Args:
+        conn: a connection in autocommit, outside of any transaction.
+        statements: from `load`.
+        drafts: from `draft`; any mixture of topics and partitions.
+        on_reserved: told what was reserved before the first row is sent. An append whose connection breaks before has
+            not happened; one that breaks after may have.
+        synchronous_commit: what the commit waits for; None leaves it as the server has it.
+
+    Raises:
+        UnknownTopicError: a topic is not registered.
+        UnknownPartitionError: a topic has no such partition.
+        SequencerError: Kafka numbers a topic.
+        ClientEncodingError: the connection's encoding is not UTF8.
+        ShortCopyError: Postgres stored fewer rows than were sent.
+        psycopg.Error: Postgres refused a record (`refusal` tells which), or is gone, or a lock was not to be had.
+    """
+    if not drafts:
+        return Appended([], "")
+    _require_utf8(conn)
+    with conn.transaction():
+        bounds.bound(conn, statements)
+        if synchronous_commit is not None:
+            bounds.commit_as(conn, statements, synchronous_commit)
+        counts = _counted(drafts)
+        gates = _checked(counts, topics.share_gate(conn, statements, _topics(counts)))
+        reserved = reserve(conn, statements, {tp: count for tp, count in counts.items() if count})
+        on_reserved(reserved)
+        offsets = reserved.offsets(drafts)
+        copy_rows(conn, statements, _framed(drafts, offsets, gates, reserved.now_us))
+    return Appended(offsets, reserved.xid)
+
+
+def append_in(conn: psycopg.Connection[Any], statements: Texts, drafts: Sequence[Draft]) -> None:
+    """Writes records as part of the caller's own open transaction; they exist when and if it commits.
+
+    They get their offsets from a reader afterwards, so a long transaction holds up nobody. For the same reason gates
+    are read and not held: a record may land un-parked when its topic's gate closes before the commit.
+
+    Args:
+        conn: the caller's connection, whatever its rows look like.
+        statements: from `load`.
+        drafts: from `draft`.
+
+    Raises:
+        UnknownTopicError, UnknownPartitionError, SequencerError, ClientEncodingError, ShortCopyError, psycopg.Error:
+            as `append` does; after the last two the caller's transaction can only roll back.
+    """
+    if not drafts:
+        return
+    _require_utf8(conn)
+    counts = _counted(drafts)
+    gates = _checked(counts, topics.read_gates(conn, statements, _topics(counts)))
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        (now_us,) = cursor.execute(statements["read_clock"]).fetchone() or (0,)
+    copy_rows(conn, statements, _framed(drafts, [None] * len(drafts), gates, now_us))
+
+
+def reserve(conn: Connection, statements: Texts, counts: Mapping[TP, int]) -> Reserved:
+    """Takes offsets from partitions' heads, and holds the heads until the caller's transaction ends.
+
+    Args:
+        conn: a connection inside a transaction that has shared the topics' gates.
+        statements: from `load`.
+        counts: how many offsets by (topic, partition).
+
+    Raises:
+        UnknownPartitionError: there is no such partition.
+    """
+    arguments = {
+        "topics": [topic for topic, _ in counts],
+        "partitions": [partition for _, partition in counts],
+        "counts": list(counts.values()),
+    }
+    rows = conn.execute(statements["reserve"], arguments).fetchall()
+    firsts = {(topic, partition): first for topic, partition, first, _, _ in rows if topic is not None}
+    for topic, partition in counts:
+        if (topic, partition) not in firsts:
+            raise UnknownPartitionError(topic, partition)
+    # The last row's clock was read when every head was held.
+    return Reserved(rows[-1][4], firsts, counts, rows[-1][3])
+
+
+def outcome(conn: Connection, statements: Texts, reserved: Reserved) -> bool | None:
+    """Tells what became of an append whose reply was lost: True committed, False it never will be, None not yet clear.
+
+    Committed counts only if the rows are where they were to be. After a failover a server may know the transaction's
+    id as somebody else's.
+
+    Args:
+        conn: a new connection in autocommit, to the server that is written to.
+        statements: from `load`.
+        reserved: what ``on_reserved`` was told.
+
+    Returns:
+        None while the transaction runs, and from a standby: ask again.
+
+    Raises:
+        psycopg.Error: Postgres is gone; ask again.
+    """
+    try:
+        status, standby = conn.execute(statements["read_outcome"], {"xid": reserved.xid}).fetchone() or (None, True)
+    except psycopg.errors.InvalidParameterValue:
+        # The id lies in this server's future: it took over from one that had gone further.
+        return False
+    if standby or status == "in progress":
+        return None
+    if status == "aborted":
+        return False
+    arguments = {
+        "topics": [topic for topic, _ in reserved.firsts],
+        "partitions": [partition for _, partition in reserved.firsts],
+        "firsts": list(reserved.firsts.values()),
+        "now_us": reserved.now_us,
+    }
+    return conn.execute(statements["missing_rows"], arguments).fetchone() is None
+
+
+def refusal(error: psycopg.Error) -> Refusal | None:
+    """Tells which draft made Postgres refuse an append.
+
+    Returns:
+        None when no draft is at fault, or Postgres does not say which one: an append of half of them tells more.
+    """
+    sqlstate = error.sqlstate or ""
+    if not sqlstate.startswith(_RECORD_CLASSES) or error.diag.constraint_name == _LOG_KEY:
+        return None
+    # The last, for what comes before may quote a record.
+    lines = _COPY_LINE.findall(error.diag.context or "")
+    if not lines:
+        return None
+    line, rest = lines[-1]
+    named = [word for word in re.findall(r"\w+", rest) if word in COLUMNS]
+    return Refusal(int(line) - 1, named[0] if named else error.diag.column_name, sqlstate)
+
+
+def copy_rows(conn: psycopg.Connection[Any], statements: Texts, rows: Iterable[bytes]) -> int:
     """Copies encoded rows in the caller's transaction, and returns how many.
 
     ``rows`` is drawn from while COPY runs, so that encoding and storing overlap.
@@ -63,3 +337,41 @@ def copy_rows(conn: Connection, statements: Texts, rows: Iterable[bytes]) -> int
 def judge_json(conn: Connection, statements: Texts, values: Sequence[str]) -> list[str | None]:
     """Asks Postgres which texts jsonb takes: for each None where it does, else the SQLSTATE."""
     return [row[0] for row in conn.execute(statements["judge_json"], {"values": list(values)})]
+
+
+def _framed(
+    drafts: Sequence[Draft], offsets: Sequence[int | None], gates: Mapping[str, TopicGate], now_us: int
+) -> Iterator[bytes]:
+    framers: dict[TP, Framer] = {}
+    for (topic, partition, tail, delay_us), offset in zip(drafts, offsets, strict=True):
+        framer = framers.get((topic, partition))
+        if framer is None:
+            gate = gates[topic]
+            parked, keep_value = gate.gate == "closed", gate.keep_value
+            framer = Framer(topic, partition, now_us=now_us, parked=parked, keep_value=keep_value)
+            framers[topic, partition] = framer
+        yield framer.frame(offset, tail, delay_us)
+
+
+def _counted(drafts: Sequence[Draft]) -> Counter[TP]:
+    counts: Counter[TP] = Counter()
+    for topic, partition, _, delay_us in drafts:
+        counts[topic, partition] += not delay_us
+    return counts
+
+
+def _topics(places: Iterable[TP]) -> list[str]:
+    return sorted({topic for topic, _ in places})
+
+
+def _checked(places: Iterable[TP], gates: Mapping[str, TopicGate]) -> Mapping[str, TopicGate]:
+    for topic, partition in places:
+        if not 0 <= partition < topics.writable(topic, gates).partitions:
+            raise UnknownPartitionError(topic, partition)
+    return gates
+
+
+def _require_utf8(conn: psycopg.Connection[Any]) -> None:
+    encoding = conn.info.parameter_status("client_encoding")
+    if encoding not in _UTF8:
+        raise ClientEncodingError(str(encoding))

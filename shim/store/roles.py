@@ -36,13 +36,14 @@ class RoleState:
         return not (self.missing or self.refused)
 
 
-def ensure(conn: Connection, line: Line, owned_schemas: Sequence[str] = ()) -> RoleState:
+def ensure(conn: Connection, line: Line, owned_schemas: Sequence[str] = (), *, create: bool = True) -> RoleState:
     """Makes the roles if the connected user may, and gives those that exist their rights.
 
     Args:
         conn: a connection in autocommit, of the tables' owner.
         line: the queue's line.
         owned_schemas: schemas of which the migrator role gets everything, later tables included.
+        create: without it no role is made, for whoever has none wants none.
     """
     statements = _statements(line)
     with conn.transaction():
@@ -50,7 +51,7 @@ def ensure(conn: Connection, line: Line, owned_schemas: Sequence[str] = ()) -> R
         conn.execute(line.statements["lock_line"], {"line": line.name, "schema": line.schema})
         before = _present(conn, statements)
         may_create = conn.execute(statements["may_create_roles"]).fetchone()
-        if len(before) < len(ROLES) and may_create and may_create[0]:
+        if create and len(before) < len(ROLES) and may_create and may_create[0]:
             conn.execute(statements["create_roles"])
         present = _present(conn, statements)
         refused = _grant(conn, [text for role in present for text in _grants(line, role, owned_schemas)])

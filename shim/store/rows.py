@@ -43,8 +43,15 @@ _PAYLOAD = Struct(">iB").pack
 _TIMES = Struct(">iqiiq").pack
 _TIME = Struct(">iq").pack
 _ARRAY = Struct(">iiiiii").pack
+_STAMP = Struct(">iqih").pack
+_OFFSET = Struct(">iq").pack
+_LENGTH = Struct(">i").unpack_from
 _DIGEST = Struct(">qq").unpack_from
 _JSONB_VERSION = 1
+_CREATE_TIME = 1
+_NO_STAMP = _NULL * 2
+_PARKED_DELAY_US = 876_582_000 * 3_600_000_000  # 100,000 years, as the gate adds them
+_FRAMED_NAMES = {name: _INT(len(name)) + name.encode() for name in ("json", "text", "bytes", "tombstone")}
 _NO_ELEMENTS = Struct(">iiii").pack(12, 0, 0, _BYTEA_OID)
 _ROW = tuple.__new__  # a NamedTuple's own constructor costs three times as much
 
@@ -126,6 +133,78 @@ class RowEncoder:
         return _ROW(Row, (row, high, low))
 
 
+class Framer:
+    """Makes rows of the encoded records of one partition that are appended together.
+
+    Args:
+        topic: the topic of all of them.
+        partition: their partition.
+        now_us: the database's clock, in microseconds since 2000; their creation time.
+        parked: whether they land behind a closed gate; a delayed one keeps its delay there.
+        keep_value: without it, a value that its view tells in full (JSON, text) is not stored a second time.
+    """
+
+    def __init__(self, topic: str, partition: int, *, now_us: int, parked: bool, keep_value: bool = True) -> None:
+        self._prefix = Struct(">h").pack(len(COLUMNS)) + _field(topic.encode()) + _INT(4) + _INT(partition)
+        self._now_us = now_us
+        self._parked = parked
+        self._keep_value = keep_value
+        self._undelayed = _TIMES(8, now_us, -1, 8, INFINITY if parked else now_us)
+
+    def frame(self, offset: int | None, tail: bytes, delay_us: int | None = None) -> bytes:
+        """Returns the row of one record.
+
+        Args:
+            offset: its ``log_offset``; None for one that gets its offset later.
+            tail: from `encode_tail`.
+            delay_us: how long from its creation on nobody may see it; None and 0 for not at all.
+        """
+        place = self._prefix + (_NULL if offset is None else _OFFSET(8, offset))
+        times = self._delayed(delay_us) if delay_us else self._undelayed
+        return place + (tail if self._keep_value else without_value(tail)) + times
+
+    def _delayed(self, delay_us: int) -> bytes:
+        due = self._now_us + delay_us + (_PARKED_DELAY_US if self._parked else 0)
+        return _TIMES(8, self._now_us, -1, 8, due)
+
+
+def encode_tail(
+    key: bytes | None, value: bytes | None, headers: Headers | None, timestamp_ms: int | None, view: View
+) -> bytes:
+    """Encodes a produced record: the fields from ``timestamp_ms`` to ``payload``, which need no clock and no offset.
+
+    Args:
+        key: the exact bytes, or None.
+        value: the exact bytes, or None for a tombstone.
+        headers: names and values in their order; None and an empty tuple stay apart.
+        timestamp_ms: the record's create time, in milliseconds since 1970; None for its row's creation time.
+        view: what stands in ``encoding`` and ``payload``.
+    """
+    encoding, payload, _ = view
+    return b"".join(
+        (
+            _NO_STAMP if timestamp_ms is None else _STAMP(8, timestamp_ms, 2, _CREATE_TIME),
+            _NULL if key is None else _INT(len(key)) + key,
+            _NULL if value is None else _INT(len(value)) + value,
+            _NULL if headers is None else headers_field(headers),
+            _FRAMED_NAMES.get(encoding) or _field(encoding.encode()),
+            _PAYLOAD(len(payload) + 1, _JSONB_VERSION),
+            payload,
+        )
+    )
+
+
+def without_value(tail: bytes) -> bytes:
+    """Returns an encoded record without its value where its payload tells that in full, and as it is elsewhere."""
+    value = _behind(tail, 0, 3)
+    behind = _behind(tail, value)
+    encoding = _behind(tail, behind)
+    payload = _behind(tail, encoding)
+    name = tail[encoding + 4 : payload]
+    told = name == b"json" or (name == b"text" and tail[payload + 5 :] != JSON_NULL)
+    return tail[:value] + _NULL + tail[behind:] if told else tail
+
+
 def created_us(timestamp_ms: int, now_us: int) -> int:
     """Returns a record's creation time as Postgres counts it, clamped to what timestamptz holds.
 
@@ -158,3 +237,10 @@ def _held(created: int, reason: str) -> bytes:
 
 def _field(value: bytes | None) -> bytes:
     return _NULL if value is None else _INT(len(value)) + value
+
+
+def _behind(fields: bytes, position: int, count: int = 1) -> int:
+    for _ in range(count):
+        (length,) = _LENGTH(fields, position)
+        position += 4 + max(length, 0)
+    return position

@@ -26,6 +26,7 @@ Connection = psycopg.Connection[TupleRow]
 OLDEST_SERVER = 140000
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _PLACEHOLDER_TABLE = ".schema_migration"
+_INDEX = re.compile(r"^create index if not exists (\w+) on [^;]+", re.MULTILINE)
 
 
 class UnsupportedServerError(StoreError):
@@ -195,10 +196,13 @@ def upgrade(
 ) -> tuple[Migration, ...]:
     """Applies what is missing, all of it or nothing, and returns what that was.
 
+    Indexes on tables that are in use are built before, concurrently, so that nobody who writes has to wait for them;
+    one that is there when a later step fails stays, and is found by the next run.
+
     Args:
         conn: a connection in autocommit.
         line: the line to bring up to date.
-        dry_run: do it all and roll back.
+        dry_run: do it all in one transaction, indexes too, and roll back.
         lock_timeout_ms: how long to wait for any one lock.
 
     Raises:
@@ -208,6 +212,8 @@ def upgrade(
         psycopg.Error: what Postgres refused; nothing was changed then.
     """
     require_server(conn)
+    if not dry_run:
+        _build_indexes(conn, line)
     with conn.transaction(force_rollback=dry_run):
         begin_upgrade(conn, line, lock_timeout_ms)
         state = check(conn, line)
@@ -268,6 +274,22 @@ def release() -> str:
         return version("kafka-to-postgres")
     except PackageNotFoundError:
         return "unknown"
+
+
+def _build_indexes(conn: Connection, line: Line) -> None:
+    state = check(conn, line)
+    state.refuse_unknown()
+    for migration in state.missing if state.applied else ():
+        for index in _INDEX.finditer(migration.text):
+            _build_index(conn, line, index[1], line.schemas.fill(index[0]))
+
+
+def _build_index(conn: Connection, line: Line, name: str, statement: LiteralString) -> None:
+    place = {"schema": line.schema, "relation": name}
+    if _answer(conn, line.statements["index_is_broken"], place):
+        # What a killed build left is invalid and cannot be mended.
+        conn.execute(f"drop index concurrently if exists {quoted(line.schema)}.{quoted(name)}")
+    conn.execute(statement.replace("create index", "create index concurrently", 1))
 
 
 def _applied(conn: Connection, line: Line) -> tuple[Applied, ...]:

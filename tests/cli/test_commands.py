@@ -17,7 +17,11 @@ def execute(url: str, statement: str) -> None:
 
 def test_init_creates_then_finds_everything_there(cli: Cli, database_url: str) -> None:
     planned = cli("init", "--dsn", database_url, "--dry-run", "--json")
-    assert planned.document["applied"] == ["store 0001 job_queue", "migrator 0001 drain"]
+    assert planned.document["applied"] == [
+        "store 0001 job_queue",
+        "store 0002 consumer_groups",
+        "migrator 0001 drain",
+    ]
     assert cli("schema", "check", "--dsn", database_url).status == 1
     first = cli("init", "--dsn", database_url)
     assert first.status == 0
@@ -38,7 +42,7 @@ def test_init_adopts_the_articles_table(cli: Cli, database_url: str) -> None:
     execute(database_url, article.INSERT)
     planned = cli("init", "--dsn", database_url, "--dry-run", "--json").document
     assert planned["adopted"]
-    assert planned["applied"] == ["migrator 0001 drain"]
+    assert planned["applied"] == ["store 0002 consumer_groups", "migrator 0001 drain"]
     assert "rows kept" in cli("doctor", "--dsn", database_url).out
     ran = cli("init", "--dsn", database_url)
     assert ran.status == 0
@@ -91,6 +95,22 @@ def test_schema_check_and_upgrade(cli: Cli, database_url: str) -> None:
     assert changed.status == 1
     assert "changed: 0001_job_queue" in changed.out
     assert cli("schema", "upgrade", "--dsn", database_url).status == 3
+
+
+def test_schema_upgrade_gives_the_roles_that_are_there_what_is_new(cli: Cli, database_url: str) -> None:
+    old = schema.store_line()
+    old.__dict__["migrations"] = old.migrations[:1]
+    with closing(postgres.connect(database_url, "test")) as conn:
+        schema.upgrade(conn, old)
+        schema.upgrade(conn, postgres.migrator_line())
+        conn.execute(
+            "do $$ begin create role job_queue_worker nologin; exception when duplicate_object then null; end $$"
+        )
+    assert cli("doctor", "--dsn", database_url).status == 1
+    upgraded = cli("schema", "upgrade", "--dsn", database_url)
+    assert upgraded.out == "applied store 0002 consumer_groups\n"
+    execute(database_url, "set role job_queue_worker; delete from job_group")
+    assert cli("schema", "check", "--dsn", database_url).status == 0
 
 
 @pytest.fixture

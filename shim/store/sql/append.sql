@@ -10,3 +10,53 @@ copy /*queue.*/job_queue (
 select /*queue.*/job_jsonb_sqlstate(value) as sqlstate
 from unnest(%(values)s::text[]) with ordinality as given (value, position)
 order by position;
+
+-- name: read_clock
+-- The database's clock, in microseconds since 2000.
+select (extract(epoch from clock_timestamp()) * 1000000)::bigint - 946684800000000 as now_us;
+
+-- name: reserve
+-- Takes offsets from the heads of partitions, which stay locked until commit; one row at least, for clock and id.
+with locked as materialized (
+  select head.topic, head.partition, given.count
+  from unnest(%(topics)s::text[], %(partitions)s::bigint[], %(counts)s::bigint[]) as given (topic, partition, count)
+  join /*queue.*/job_partition as head on head.topic = given.topic and head.partition = given.partition
+  order by head.topic, head.partition
+  for no key update of head
+), moved as (
+  update /*queue.*/job_partition as head
+  set next_offset = head.next_offset + locked.count
+  from locked
+  where head.topic = locked.topic and head.partition = locked.partition
+  returning head.topic, head.partition, head.next_offset - locked.count as first_offset
+)
+select
+  moved.topic, moved.partition, moved.first_offset,
+  (extract(epoch from clock_timestamp()) * 1000000)::bigint - 946684800000000 as now_us,
+  pg_current_xact_id()::text as xid
+from (select) as always
+left join moved on true;
+
+-- name: read_outcome
+-- What became of a transaction: null when it is too long ago; and whether this server only follows another one.
+select
+  case when not pg_is_in_recovery() then pg_xact_status(%(xid)s::text::xid8) end as status,
+  pg_is_in_recovery() as standby;
+
+-- name: missing_rows
+-- A partition in which an append has not left its first row, nor has retention passed that; no row when all is there.
+select given.topic, given.partition
+from unnest(%(topics)s::text[], %(partitions)s::integer[], %(firsts)s::bigint[])
+  as given (topic, partition, first_offset)
+where not exists (
+    select
+    from /*queue.*/job_queue as job
+    where job.topic = given.topic and job.partition = given.partition and job.log_offset = given.first_offset
+      and (extract(epoch from job.created_at) * 1000000)::bigint - 946684800000000 = %(now_us)s
+  )
+  and not exists (
+    select
+    from /*queue.*/job_partition as head
+    where head.topic = given.topic and head.partition = given.partition and head.start_offset > given.first_offset
+  )
+limit 1;

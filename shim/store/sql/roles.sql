@@ -27,16 +27,21 @@ end
 $$;
 
 -- name: grant_job_queue_worker
--- Claims and completes jobs, and keeps consumer groups' offsets.
-grant select, update on /*queue.*/job_queue to job_queue_worker;
-grant select on /*queue.*/job_topic, /*queue.*/job_partition, /*queue.*/job_schema_migration to job_queue_worker;
-grant select, insert, update on /*queue.*/job_group_offset to job_queue_worker;
+-- Claims and completes jobs; reads as a member of consumer groups, numbers what has no number, removes what is old.
+grant select, update, delete on /*queue.*/job_queue to job_queue_worker;
+grant select, update on /*queue.*/job_partition to job_queue_worker;
+grant select on /*queue.*/job_topic, /*queue.*/job_cluster, /*queue.*/job_schema_migration to job_queue_worker;
+grant select, insert, update, delete on
+  /*queue.*/job_group, /*queue.*/job_group_member, /*queue.*/job_group_partition, /*queue.*/job_group_offset
+  to job_queue_worker;
 
 -- name: grant_job_queue_producer
--- Writes jobs, and takes their offsets from the partitions' heads.
+-- Writes jobs, takes their offsets from the partitions' heads, makes topics; of rows it sees where they are, no more.
 grant insert on /*queue.*/job_queue to job_queue_producer;
-grant select on /*queue.*/job_topic, /*queue.*/job_schema_migration to job_queue_producer;
-grant select, update on /*queue.*/job_partition to job_queue_producer;
+grant select (topic, partition, log_offset, created_at) on /*queue.*/job_queue to job_queue_producer;
+grant select, insert on /*queue.*/job_topic to job_queue_producer;
+grant select, insert, update on /*queue.*/job_partition to job_queue_producer;
+grant select on /*queue.*/job_cluster, /*queue.*/job_schema_migration to job_queue_producer;
 do $$
 begin
   execute format(
@@ -49,16 +54,18 @@ $$;
 -- name: grant_job_queue_reader
 -- Looks at everything, changes nothing.
 grant select on
-  /*queue.*/job_queue, /*queue.*/job_topic, /*queue.*/job_partition, /*queue.*/job_group_offset,
+  /*queue.*/job_queue, /*queue.*/job_topic, /*queue.*/job_partition, /*queue.*/job_cluster, /*queue.*/job_group,
+  /*queue.*/job_group_member, /*queue.*/job_group_partition, /*queue.*/job_group_offset,
   /*queue.*/job_schema_migration
   to job_queue_reader;
 
 -- name: grant_job_queue_migrator
--- Drains: writes the queue and everything beside it, but does not change its shape.
+-- Drains and administers: writes the queue and everything beside it, but does not change its shape.
 grant select, insert, update, delete on
-  /*queue.*/job_queue, /*queue.*/job_topic, /*queue.*/job_partition, /*queue.*/job_group_offset
+  /*queue.*/job_queue, /*queue.*/job_topic, /*queue.*/job_partition, /*queue.*/job_group,
+  /*queue.*/job_group_member, /*queue.*/job_group_partition, /*queue.*/job_group_offset
   to job_queue_migrator;
-grant select on /*queue.*/job_schema_migration to job_queue_migrator;
+grant select on /*queue.*/job_cluster, /*queue.*/job_schema_migration to job_queue_migrator;
 do $$
 begin
   execute format(

@@ -23,6 +23,16 @@ select exists (
   where nspname = %(schema)s and relname = %(relation)s
 );
 
+-- name: index_is_broken
+-- Whether an index is there that a build has left half done.
+select exists (
+  select
+  from pg_index
+  join pg_class on pg_class.oid = indexrelid
+  join pg_namespace on pg_namespace.oid = relnamespace
+  where nspname = %(schema)s and relname = %(relation)s and not indisvalid
+);
+
 -- name: create_bookkeeping
 -- What was applied, when, and by which release.
 create table if not exists /*line.*/schema_migration (

@@ -1,13 +1,13 @@
 -- name: register_topic
--- A topic whose records Kafka numbers for now: closed to workers until somebody opens it.
-insert into /*queue.*/job_topic (topic, partitions, sequencer, gate)
-values (%(topic)s, %(partitions)s, 'kafka', 'closed')
+-- A topic whose records Kafka numbers for now: closed to workers until somebody opens it, and kept for ever.
+insert into /*queue.*/job_topic (topic, partitions, sequencer, gate, retention_ms)
+values (%(topic)s, %(partitions)s, 'kafka', 'closed', null)
 on conflict (topic) do nothing;
 
 -- name: register_partitions
 -- The heads of a topic's partitions; those that exist keep their place.
-insert into /*queue.*/job_partition (topic, partition, next_offset)
-select %(topic)s, partition, next_offset
+insert into /*queue.*/job_partition (topic, partition, next_offset, start_offset)
+select %(topic)s, partition, next_offset, next_offset
 from unnest(%(partitions)s::integer[], %(next_offsets)s::bigint[]) as given (partition, next_offset)
 order by partition
 on conflict (topic, partition) do nothing;
@@ -35,8 +35,8 @@ from (select distinct topic from unnest(%(topics)s::text[]) as given (topic) ord
 select pg_advisory_xact_lock(hashtextextended('gate of /*queue.*/job_topic ' || %(topic)s, 0));
 
 -- name: read_gates
--- The gate and the sequencer of each topic.
-select topic, gate, sequencer, keep_value
+-- What a writer has to know of each topic.
+select topic, gate, sequencer, keep_value, partitions, partitioner
 from /*queue.*/job_topic
 where topic = any(%(topics)s)
 order by topic;
@@ -84,3 +84,100 @@ from unnest(%(partitions)s::integer[], %(offsets)s::bigint[], %(leader_epochs)s:
   as given (partition, committed_offset, leader_epoch, metadata)
 order by partition
 on conflict (group_id, topic, partition) do nothing;
+
+-- name: create_topic
+-- A topic that Postgres numbers, with its partitions' heads at 0; nothing when it is there already.
+with made as (
+  insert into /*queue.*/job_topic (topic, partitions, partitioner, retention_ms, opened_at)
+  values (%(topic)s, %(partitions)s, %(partitioner)s, %(retention_ms)s, now())
+  on conflict (topic) do nothing
+  returning topic, partitions
+)
+insert into /*queue.*/job_partition (topic, partition)
+select made.topic, number
+from made
+cross join lateral generate_series(0, made.partitions - 1) as numbers (number);
+
+-- name: grow_topic
+-- More partitions, with their heads at 0.
+with grown as (
+  update /*queue.*/job_topic
+  set partitions = %(total)s
+  where topic = %(topic)s
+  returning topic, partitions
+)
+insert into /*queue.*/job_partition (topic, partition)
+select grown.topic, number
+from grown
+cross join lateral generate_series(0, grown.partitions - 1) as numbers (number)
+on conflict (topic, partition) do nothing;
+
+-- name: delete_rows
+-- Some of a topic's rows; those that somebody works on are left.
+with doomed as materialized (
+  select id
+  from /*queue.*/job_queue
+  where topic = %(topic)s
+  limit %(limit)s
+  for update skip locked
+)
+delete from /*queue.*/job_queue
+where id = any(array(select id from doomed));
+
+-- name: delete_rest
+-- All that is left of a topic's rows.
+delete from /*queue.*/job_queue
+where topic = %(topic)s;
+
+-- name: delete_topic
+-- A topic, with its partitions and its groups' offsets.
+delete from /*queue.*/job_topic
+where topic = %(topic)s;
+
+-- name: lock_head
+-- Where a partition stands; nobody numbers its rows until this transaction ends.
+select start_offset, next_offset
+from /*queue.*/job_partition
+where topic = %(topic)s and partition = %(partition)s
+for no key update;
+
+-- name: move_start
+-- Moves the low watermark of a partition forward, never back.
+update /*queue.*/job_partition
+set start_offset = %(start_offset)s
+where topic = %(topic)s and partition = %(partition)s and start_offset < %(start_offset)s;
+
+-- name: delete_below
+-- Some of the rows of a partition below its low watermark, the oldest; those that somebody works on are left.
+with doomed as materialized (
+  select id
+  from /*queue.*/job_queue
+  where topic = %(topic)s and partition = %(partition)s and log_offset < %(before)s
+  order by log_offset
+  limit %(limit)s
+  for update skip locked
+)
+delete from /*queue.*/job_queue
+where id = any(array(select id from doomed));
+
+-- name: delete_rest_below
+-- All that is left of the rows of a partition below its low watermark.
+delete from /*queue.*/job_queue
+where topic = %(topic)s and partition = %(partition)s and log_offset < %(before)s;
+
+-- name: set_retention
+-- How long a topic's rows are kept; null for ever.
+update /*queue.*/job_topic
+set retention_ms = %(retention_ms)s
+where topic = %(topic)s;
+
+-- name: describe_topics
+-- What clients are told of topics; null for all of them.
+select topic, topic_id, partitions, partitioner, sequencer, gate, keep_value, retention_ms
+from /*queue.*/job_topic
+where topic = any(%(topics)s) or %(topics)s::text[] is null
+order by topic;
+
+-- name: read_cluster_id
+-- What identifies this queue to clients.
+select cluster_id from /*queue.*/job_cluster;

@@ -55,13 +55,20 @@ class KilledError(Exception):
     """Stands for a process that ends between two steps."""
 
 
+def init(conn: Connection, line: Line) -> None:
+    """What ``migrator init`` does to the queue."""
+    adopt.adopt(conn, line)
+    schema.upgrade(conn, line)
+    schema.require(conn, line)
+
+
 def test_adopted_schema_equals_a_fresh_one_and_rows_stay_where_they_are(
     articles: Connection, migrated: Connection, line: Line
 ) -> None:
     place = "select pg_relation_filenode('job_queue')"
     before = (articles.execute(place).fetchone(), articles.execute(CONTENT).fetchone())
     assert adopt.needed(articles, line)
-    adopt.adopt(articles, line)
+    init(articles, line)
     assert (articles.execute(place).fetchone(), articles.execute(CONTENT).fetchone()) == before
     kept = [row for row in catalog(articles, "public") if row[2] == "idx_job_queue_fetch"]
     assert len(kept) == 1
@@ -71,7 +78,6 @@ def test_adopted_schema_equals_a_fresh_one_and_rows_stay_where_they_are(
         "default",
         "default",
     )
-    schema.require(articles, line)
     assert not adopt.needed(articles, line)
     assert schema.upgrade(articles, line) == ()
 
@@ -101,6 +107,7 @@ def test_killed_between_any_two_steps_it_goes_on(
     articles.execute(article.INSERT)
     rest: list[str] = []
     adopt.adopt(articles, line, rest.append)
+    schema.upgrade(articles, line)
     assert len(titles) + len(rest) == STEPS
     assert len(catalog(articles, "public")) == len(catalog(migrated, "public")) + 1
 
@@ -119,9 +126,8 @@ def test_index_build_that_was_killed_is_dropped_and_built_again(articles: Connec
     invalid = "select indexrelid::regclass::text from pg_index where not indisvalid"
     assert articles.execute(invalid).fetchall() == [("job_queue_log_key",)]
     articles.execute("update job_queue set partition = null, log_offset = null")
-    adopt.adopt(articles, line)
+    init(articles, line)
     assert articles.execute(invalid).fetchall() == []
-    schema.require(articles, line)
 
 
 def test_indexes_are_built_while_others_write(articles: Connection, other: Connection, line: Line) -> None:
@@ -206,9 +212,8 @@ def test_harmless_additions_of_the_users_own_stay(articles: Connection, line: Li
 
 def test_identity_column_is_as_good_as_a_sequence(empty: Connection, line: Line) -> None:
     empty.execute(article.TABLE.replace("bigserial", "bigint generated always as identity"))
-    adopt.adopt(empty, line)
+    init(empty, line)
     empty.execute(article.INSERT)
-    schema.require(empty, line)
 
 
 def test_missing_default_is_given(empty: Connection, line: Line) -> None:
@@ -244,8 +249,7 @@ def test_owner_who_may_not_create_tables_here_learns_it_before_anything_changes(
     assert catalog(articles, "public") == before
     articles.execute("reset role; grant create on schema public to plain; alter type job_status owner to plain")
     articles.execute("set role plain")
-    adopt.adopt(articles, line)
-    schema.require(articles, line)
+    init(articles, line)
 
 
 def test_adoption_in_another_schema_and_through_a_pooler(pooled_url: str) -> None:
@@ -255,5 +259,4 @@ def test_adoption_in_another_schema_and_through_a_pooler(pooled_url: str) -> Non
             conn.execute("create schema jobs")
             conn.execute("set local search_path = jobs")
             conn.execute(article.TABLE)
-        adopt.adopt(conn, line)
-        schema.require(conn, line)
+        init(conn, line)

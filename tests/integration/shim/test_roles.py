@@ -7,9 +7,10 @@ import pytest
 
 from migrator import postgres
 from migrator.postgres import Connection
+from shim.store import append, retention, schema, sequence, topics
 from shim.store import roles as store_roles
-from shim.store import schema
 from shim.store.schema import Line
+from shim.store.values import View
 from tests.fixtures.postgres import OwnPostgres
 
 INSERT = "insert into job_queue (payload) values ('1')"
@@ -24,15 +25,31 @@ GATE = "update job_topic set gate = gate"
 LEDGER = "delete from kafka_migrator.drain_dead_letter"
 TOPICS = "select * from job_topic"
 VERSION = "select * from job_schema_migration"
+CLUSTER = "select * from job_cluster"
+MEMBER = """
+insert into job_group (group_id) values ('g');
+insert into job_group_member (group_id, member_id, client_id, host, topics, strategies, session_ms, lease_until)
+values ('g', 'm', 'c', 'h', '{emails}', '{range}', 45000, now());
+insert into job_group_partition (group_id, topic, partition, target) values ('g', 'emails', 0, 'm');
+update job_group_partition set holder = target;
+delete from job_group
+"""
+PLACES = "select topic, partition, log_offset, created_at from job_queue"
+ROWS = "select key, value, payload from job_queue"
+NEW_TOPIC = "insert into job_topic (topic, partitions) values ('new', 1)"
+NEW_HEAD = "insert into job_partition (topic, partition) values ('emails', 1)"
 SHAPE = "alter table job_queue add column other integer"
 
+LOOK = {TOPICS, VERSION, CLUSTER, PLACES}
 MAY = {
-    "job_queue_worker": {CLAIM, COMMIT, TOPICS, VERSION},
-    "job_queue_producer": {INSERT, HEADS, TOPICS, VERSION},
-    "job_queue_reader": {TOPICS, VERSION},
-    "job_queue_migrator": {INSERT, CLAIM, DELETE, COMMIT, HEADS, GATE, LEDGER, TOPICS, VERSION},
+    "job_queue_worker": {*LOOK, ROWS, CLAIM, DELETE, COMMIT, HEADS, MEMBER},
+    "job_queue_producer": {*LOOK, INSERT, HEADS, NEW_TOPIC, NEW_HEAD},
+    "job_queue_reader": {*LOOK, ROWS},
+    "job_queue_migrator": {
+        *(*LOOK, ROWS, INSERT, CLAIM, DELETE, COMMIT, HEADS, MEMBER, GATE, LEDGER, NEW_TOPIC, NEW_HEAD),
+    },
 }
-EVERYTHING = (INSERT, CLAIM, DELETE, COMMIT, HEADS, GATE, LEDGER, TOPICS, VERSION, SHAPE)
+EVERYTHING = {SHAPE}.union(*MAY.values())
 
 
 @pytest.mark.parametrize("role", MAY)
@@ -51,6 +68,33 @@ def allows(conn: Connection, statement: str) -> bool:
     except psycopg.errors.InsufficientPrivilege:
         return False
     return True
+
+
+def test_the_store_asks_for_no_more_than_its_roles_may(
+    migrated: Connection, roles: tuple[str, ...], line: Line
+) -> None:
+    assert roles
+    texts = {**sequence.load(line.schemas), **retention.load(line.schemas)}
+    told: list[append.Reserved] = []
+    one = append.draft("emails", 0, b"k", b"1", None, None, View("json", b"1"))
+    migrated.execute("set role job_queue_producer")
+    assert topics.create_topic(migrated, texts, "emails", 1, retention_ms=0)
+    append.append(migrated, texts, [one], told.append)
+    assert append.outcome(migrated, texts, told[0])
+    with migrated.transaction():
+        append.append_in(migrated, texts, [one])
+    migrated.execute("set role job_queue_worker")
+    assert sequence.sequence(migrated, texts, "emails") == 1
+    assert retention.sweep(migrated, texts).deleted == 2
+    for role in store_roles.ROLES:
+        migrated.execute(f"set role {role}")
+        assert topics.describe_topics(migrated, texts, None)
+        assert topics.cluster_id(migrated, texts)
+    migrated.execute("set role job_queue_migrator")
+    topics.set_retention(migrated, texts, "emails", None)
+    topics.grow_topic(migrated, texts, "emails", 2)
+    assert topics.advance_start(migrated, texts, "emails", 0, -1) == 2
+    assert topics.delete_topic(migrated, texts, "emails")
 
 
 def test_ensure_is_idempotent_and_the_script_does_the_same(migrated: Connection, line: Line) -> None:
@@ -88,6 +132,7 @@ def test_owner_who_may_not_make_roles_gets_the_tables_and_the_rest_later(own_pos
             assert state.missing == store_roles.ROLES
             assert not state.complete
             admin.execute("create role job_queue_reader nologin")
+            assert not store_roles.ensure(plain, line, create=False).created
             assert store_roles.ensure(plain, line).missing == tuple(
                 r for r in store_roles.ROLES if r != "job_queue_reader"
             )

@@ -123,6 +123,67 @@ def test_older_schema_is_refused_until_it_is_upgraded(empty: Connection, line: L
     schema.require(empty, longer)
 
 
+def first_release(conn: Connection, line: Line) -> None:
+    """The queue as the first release made it, with drained rows: partition 1 has none yet, 2 lost its oldest ones."""
+    old = replace(line)
+    old.__dict__["migrations"] = line.migrations[:1]
+    schema.upgrade(conn, old)
+    conn.execute(
+        """
+        insert into job_topic (topic, partitions, sequencer, gate) values ('emails', 3, 'kafka', 'closed');
+        insert into job_partition (topic, partition, next_offset) values
+          ('emails', 0, 10), ('emails', 1, 7), ('emails', 2, 9);
+        insert into job_queue (payload, topic, partition, log_offset)
+        values ('1', 'emails', 0, 0), ('1', 'emails', 0, 9), ('1', 'emails', 2, 5), ('1', 'emails', null, null);
+        """
+    )
+
+
+def test_queue_of_the_first_release_goes_on(empty: Connection, migrated: Connection, line: Line) -> None:
+    first_release(empty, line)
+    assert [one.version for one in schema.upgrade(empty, line)] == [2]
+    assert catalog(empty, "public") == catalog(migrated, "public")
+    assert empty.execute("select partition, start_offset, next_offset from job_partition order by 1").fetchall() == [
+        (0, 0, 10),
+        (1, 7, 7),
+        (2, 5, 9),
+    ]
+    # Nobody has decided yet that what was drained may go.
+    assert empty.execute("select retention_ms from job_topic").fetchone() == (None,)
+    assert empty.execute(
+        "insert into job_topic (topic, partitions) values ('new', 1) returning retention_ms"
+    ).fetchone() == (604_800_000,)
+
+
+def test_upgrade_builds_indexes_while_others_write(database_url: str, empty: Connection, line: Line) -> None:
+    first_release(empty, line)
+    index = "select relfilenode from pg_class where relname = 'job_queue_unsequenced_idx'"
+    with closing(postgres.connect(database_url, "other")) as other:
+        with other.transaction():
+            # The tables behind it are in use, so all but the index fails.
+            other.execute("lock table job_topic")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                schema.upgrade(empty, line, lock_timeout_ms=50)
+            other.execute("insert into job_queue (payload) values ('1')")
+        built = other.execute(index).fetchone()
+    assert built is not None
+    schema.upgrade(empty, line)
+    assert empty.execute(index).fetchone() == built
+
+
+def test_index_that_a_killed_upgrade_left_is_built_again(empty: Connection, line: Line) -> None:
+    first_release(empty, line)
+    empty.execute(
+        "create index job_queue_unsequenced_idx on job_queue (id);"
+        "update pg_index set indisvalid = false where indexrelid = 'job_queue_unsequenced_idx'::regclass"
+    )
+    schema.upgrade(empty, line)
+    assert empty.execute(
+        "select indisvalid, pg_get_indexdef(indexrelid) like '%(topic, process_after, id)%' from pg_index "
+        "where indexrelid = 'job_queue_unsequenced_idx'::regclass"
+    ).fetchone() == (True, True)
+
+
 def test_two_upgrades_at_once_apply_once(database_url: str, line: Line) -> None:
     applied: list[int] = []
     start = threading.Barrier(4)

@@ -5,8 +5,8 @@ from hashlib import sha256
 
 import pytest
 
-from shim.store.rows import INFINITY, RowEncoder, created_us, headers_field
-from shim.store.values import View
+from shim.store.rows import INFINITY, Framer, RowEncoder, created_us, encode_tail, headers_field, without_value
+from shim.store.values import JSON_NULL, View
 
 JSON = View("json", b"{}")
 NOW_US = 800_000_000_000_000
@@ -118,3 +118,59 @@ def test_headers_keep_order_repeats_and_nulls() -> None:
 
     assert field[4:24] == struct.pack(">iiiii", 1, 1, 17, 6, 1)
     assert field[24:] == b"\0\0\0\1b\0\0\0\1" + b"1" + b"\0\0\0\1a\xff\xff\xff\xff" + b"\0\0\0\1b\0\0\0\0"
+
+
+NOW_MS = 946_684_800_000 + NOW_US // 1000
+YEARS_US = 876_582_000 * 3_600_000_000
+
+
+@pytest.mark.parametrize("parked", [True, False])
+@pytest.mark.parametrize("keep_value", [True, False])
+@pytest.mark.parametrize(
+    ("value", "view"),
+    [
+        (b"{}", JSON),
+        (b"null", View("json", b"null")),
+        (b"hi", View("text", b'"hi"')),
+        (b"too long", View("text", b"null")),
+        (b"\xff", View("bytes", b"null")),
+        (b"1e400", View("json-22003", b"null")),
+        (None, View("tombstone", b"null")),
+    ],
+)
+def test_a_framed_record_is_the_row_that_a_drain_would_write(
+    value: bytes | None, view: View, *, parked: bool, keep_value: bool
+) -> None:
+    headers = ((b"a", None), (b"a", b"1"))
+    encoder = RowEncoder("emails", now_us=NOW_US, parked=parked, keep_value=keep_value)
+    framer = Framer("emails", 3, now_us=NOW_US, parked=parked, keep_value=keep_value)
+    # The drain tells what was dropped for its size by the object itself.
+    drained = view if view.payload != b"null" or view.encoding == "json" else view._replace(payload=JSON_NULL)
+
+    row = encoder.encode(3, 42, b"k", value, headers, NOW_MS, 1, drained).copy
+
+    assert framer.frame(42, encode_tail(b"k", value, headers, NOW_MS, view)) == row
+
+
+def test_a_record_without_time_or_offset_bears_none() -> None:
+    framer = Framer("emails", 3, now_us=NOW_US, parked=False)
+
+    row = fields(framer.frame(None, encode_tail(None, b"{}", None, None, JSON)))
+
+    assert row[1:6] == [struct.pack(">i", 3), None, None, None, None]
+    assert row[-3:] == [struct.pack(">q", NOW_US), None, struct.pack(">q", NOW_US)]
+
+
+@pytest.mark.parametrize(("parked", "due"), [(False, NOW_US + 5), (True, NOW_US + 5 + YEARS_US)])
+def test_a_delay_counts_from_now_and_is_kept_behind_a_closed_gate(*, parked: bool, due: int) -> None:
+    framer = Framer("emails", 3, now_us=NOW_US, parked=parked)
+
+    row = fields(framer.frame(None, encode_tail(None, b"{}", None, None, JSON), 5))
+
+    assert row[-1] == struct.pack(">q", due)
+
+
+def test_only_a_value_that_its_payload_tells_is_dropped() -> None:
+    kept = encode_tail(b"k", b"\xff", ((b"a", b"1"),), 1, View("bytes", b"null"))
+
+    assert without_value(kept) is kept

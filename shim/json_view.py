@@ -1,0 +1,83 @@
+"""The JSON view of a value for SQL, as a producer makes it: quickly at first, carefully once Postgres has refused one.
+
+Postgres parses every view that it stores, so parsing objects here as well would be work done twice. Only when it has
+refused one is each value parsed, and what parsers take and jsonb may not is put to Postgres beforehand.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from shim.store.values import JSONB_MAX_BYTES, View, judged_view, troublesome, view
+
+Judge = Callable[[Sequence[str]], Sequence[str | None]]
+"""Asks Postgres about texts: for each None where jsonb takes it, else the SQLSTATE."""
+
+_BRACE, _END_BRACE = b"{}"
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+_JUDGED_AT_ONCE = 8 * 1024 * 1024
+_VIEW = tuple.__new__  # a NamedTuple's own constructor costs three times as much
+
+
+def quick_view(value: bytes | None) -> View:
+    """Returns a value's view; what looks like an object is taken for one."""
+    if value and value[0] == _BRACE and value[-1] == _END_BRACE:
+        return _VIEW(View, ("json", value, False))
+    return view(value, _parse)
+
+
+def judged_views(values: Sequence[bytes | None], judge: Judge, *, careful: bool) -> dict[int, View]:
+    """Returns the views of those values, by their places, on which `quick_view` is not to be asked.
+
+    Args:
+        values: the exact bytes; None is a tombstone.
+        judge: asks Postgres; called only about values on which nobody else can decide.
+        careful: whether to trust no value at first sight; each of them is then returned.
+    """
+    if careful:
+        views = {place: view(value, _parse) for place, value in enumerate(values)}
+        doubtful = [place for place, found in views.items() if _suspicious(found)]
+    else:
+        views = {place: found for place, value in enumerate(values) if (found := _doubtful_view(value))}
+        doubtful = list(views)
+    if doubtful:
+        payloads = [views[place].payload for place in doubtful]
+        verdicts = zip(doubtful, payloads, _verdicts(payloads, judge), strict=True)
+        views |= {place: judged_view(payload, sqlstate) for place, payload, sqlstate in verdicts}
+    return views
+
+
+def _doubtful_view(value: bytes | None) -> View | None:
+    ...
+
+
+def _suspicious(found: View) -> bool:
+    encoding, payload, doubtful = found
+    if doubtful or len(payload) > JSONB_MAX_BYTES:
+        return True
+    return encoding == "json" and (troublesome(payload) or _HALF_PAIR.search(payload) is not None)
+
+
+def _verdicts(payloads: Sequence[bytes], judge: Judge) -> list[str | None]:
+    verdicts: list[str | None] = []
+    texts: list[str] = []
+    size = 0
+    for payload in payloads:
+        if texts and size + len(payload) > _JUDGED_AT_ONCE:
+            verdicts += judge(texts)
+            texts, size = [], 0
+        texts.append(payload.decode())
+        size += len(payload)
+    return verdicts + list(judge(texts)) if texts else verdicts
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"JSON has no {constant}")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def _parse(value: bytes) -> object:
+    return _DECODER.decode(value.decode())

@@ -1,0 +1,106 @@
+"""What a consumer asks of the database beside its stream of messages: committed offsets, ends, offsets by time."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from shim.codes import Broker, Local
+from shim.constants import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID
+from shim.database import Database
+from shim.errors import KafkaError, KafkaException
+from shim.request import Deadline, prefixed, read
+from shim.settings import Settings
+from shim.store import fetch, offsets
+from shim.store.fetch import TP, Connection, Head
+from shim.topic_partition import TopicPartition
+
+T = TypeVar("T")
+
+
+class Lookup:
+    """Answers one consumer's questions.
+
+    Args:
+        settings: the consumer's.
+        database: where the answers are.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+
+    def committed(self, partitions: list[TopicPartition], seconds: float) -> list[TopicPartition]:
+        """Returns what the group has committed, OFFSET_INVALID where that is nothing.
+
+        Raises:
+            KafkaException: the database refused, or stayed away.
+        """
+        if not partitions:
+            return []
+        group_id, texts = self._settings.group_id, self._database.committing
+        asked = {(one.topic, one.partition) for one in partitions}
+        standing = self._ask(
+            lambda conn: offsets.committed(conn, texts, group_id, asked), seconds, "Failed to get committed offsets"
+        )
+        return [_committed(one, standing.get((one.topic, one.partition))) for one in partitions]
+
+    def watermarks(self, partition: TopicPartition, seconds: float) -> tuple[int, int]:
+        """Returns the first offset of a partition, and the one behind its last.
+
+        Raises:
+            KafkaException: there is no such partition, or the database refused, or stayed away.
+        """
+        attempt = "Failed to get watermark offsets"
+        heads = self._ask(lambda conn: self._heads(conn, [partition]), seconds, attempt)
+        head = heads.get((partition.topic, partition.partition))
+        if head is None:
+            raise prefixed(KafkaException(KafkaError(Local.UNKNOWN_PARTITION)), attempt)
+        return head.start, head.next
+
+    def offsets_for_times(self, partitions: list[TopicPartition], seconds: float) -> list[TopicPartition]:
+        """Returns the first offsets whose timestamps are not before those asked for, OFFSET_END where there is none.
+
+        Raises:
+            KafkaException: there are no such partitions, or the database refused, or stayed away.
+        """
+        attempt = "Failed to get offsets"
+        if not partitions:
+            raise prefixed(KafkaException(KafkaError(Local.INVALID_ARG)), attempt)
+        if any(one.offset < OFFSET_BEGINNING for one in partitions):
+            raise prefixed(KafkaException(KafkaError(Broker.UNSUPPORTED_VERSION)), attempt)
+        times = [(one.topic, one.partition, one.offset) for one in partitions if one.offset >= 0]
+        texts = self._database.fetching
+
+        def look(conn: Connection) -> tuple[Mapping[TP, Head], Mapping[TP, int | None]]:
+            return self._heads(conn, partitions), fetch.offsets_for_times(conn, texts, times) if times else {}
+
+        heads, found = self._ask(look, seconds, attempt)
+        answers = [_at(one, heads.get((one.topic, one.partition)), found) for one in partitions]
+        if all(one.error is not None for one in answers):
+            raise prefixed(KafkaException(KafkaError(Local.UNKNOWN_PARTITION)), attempt)
+        return answers
+
+    def _heads(self, conn: Connection, partitions: list[TopicPartition]) -> dict[TP, Head]:
+        return fetch.heads(conn, self._database.fetching, sorted({one.topic for one in partitions}))
+
+    def _ask(self, work: Callable[[Connection], T], seconds: float, attempt: str) -> T:
+        try:
+            return read(self._database.pool, Deadline(seconds), work)
+        except KafkaException as failure:
+            raise prefixed(failure, attempt) from failure.__cause__
+
+
+def _committed(asked: TopicPartition, standing: offsets.Committed | None) -> TopicPartition:
+    if standing is None:
+        return TopicPartition(asked.topic, asked.partition, OFFSET_INVALID)
+    epoch = -1 if standing.leader_epoch is None else standing.leader_epoch
+    return TopicPartition(asked.topic, asked.partition, standing.offset, standing.metadata or None, epoch)
+
+
+def _at(asked: TopicPartition, head: Head | None, found: Mapping[TP, int | None]) -> TopicPartition:
+    if head is None:
+        error = KafkaError(Local.UNKNOWN_PARTITION)
+        return TopicPartition.answered(asked.topic, asked.partition, asked.offset, error=error)
+    if asked.offset < 0:
+        return TopicPartition(asked.topic, asked.partition, head.next if asked.offset == OFFSET_END else head.start)
+    offset = found.get((asked.topic, asked.partition))
+    return TopicPartition(asked.topic, asked.partition, OFFSET_END if offset is None else offset)

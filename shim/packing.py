@@ -1,0 +1,107 @@
+"""Messages into drafts: where each goes, and what it looks like as a row. Decided before any head is locked."""
+
+from collections.abc import Collection, Sequence
+
+import psycopg
+
+from shim.codes import Broker, Local
+from shim.delivery import Reporter
+from shim.errors import KafkaError, from_postgres
+from shim.json_view import quick_view, settled_views
+from shim.outbox import Outbox, Parcel
+from shim.outgoing import ANY_PARTITION, Outgoing
+from shim.routes import Learned, Routes
+from shim.store import append
+from shim.store.append import Draft
+from shim.store.pool import Pool
+from shim.store.rows import encode_tail
+from shim.store.topics import Texts
+from shim.store.values import JSON_NULL, View
+
+_DRAFT = tuple.__new__  # a NamedTuple's own constructor costs three times as much
+
+
+class Packing:
+    """Encodes messages.
+
+    Args:
+        pool: where topics are read and doubtful values judged, when that is needed.
+        texts: the statements of `shim.store.append`.
+        routes: what is known of topics.
+        reporter: is told which messages can go nowhere.
+        outbox: where parcels are kept.
+
+    Attributes:
+        careful: whether Postgres has refused a value's view; from then on no value is trusted at first sight.
+    """
+
+    def __init__(self, pool: Pool, texts: Texts, routes: Routes, outbox: Outbox, reporter: Reporter) -> None:
+        self._pool = pool
+        self._outbox = outbox
+        self._reporter = reporter
+        self._texts = texts
+        self._routes = routes
+        self.careful = False
+
+    def pack(self, parcel: Parcel) -> None:
+        """Encodes a parcel's messages; those that can go nowhere are taken out and reported.
+
+        Raises:
+            psycopg.Error: Postgres is gone; the parcel stays as it was.
+        """
+        entries = parcel.entries
+        try:
+            drafts, refused = self._encode(entries, parcel.epoch_ms)
+        except psycopg.Error as failure:
+            error = from_postgres(failure)
+            if error.retriable():
+                raise
+            self._reporter.undeliverable(parcel, error)
+            return
+        kept = [entry for place, entry in enumerate(entries) if place not in refused] if refused else [*entries]
+        if self._outbox.replace(parcel, entries, kept, drafts):
+            for place, error in refused.items():
+                self._reporter.failed([entries[place]], error)
+
+    def _encode(self, entries: Sequence[Outgoing], epoch_ms: float) -> tuple[list[Draft], dict[int, KafkaError]]:
+        """Returns the drafts of the messages that can go, and by their places why the others cannot."""
+        routes, unwritable = self._look_up({entry.topic for entry in entries})
+        views = settled_views([entry.value for entry in entries], self._judge, careful=self.careful)
+        drafts: list[Draft] = []
+        refused: dict[int, KafkaError] = {}
+        write = drafts.append
+        for place, (entry, view) in enumerate(zip(entries, views, strict=True)):
+            topic, partition, key, value, headers, timestamp_ms, _, _, queued_at = entry
+            route = routes.get(topic)
+            if route is None:
+                refused[place] = unwritable.get(topic) or KafkaError(Broker.UNKNOWN_TOPIC_OR_PART)
+                continue
+            if partition == ANY_PARTITION:
+                partition = route.partition(key, queued_at)
+            elif not 0 <= partition < route.partitions:
+                refused[place] = KafkaError(Local.UNKNOWN_PARTITION)
+                continue
+            stamp = timestamp_ms or int(queued_at * 1000 + epoch_ms)
+            write(_DRAFT(Draft, (topic, partition, encode_tail(key, value, headers, stamp, view), None)))
+        return drafts, refused
+
+    def _look_up(self, names: Collection[str]) -> Learned:
+        routes = self._routes.known(names)
+        missing = [name for name in names if name not in routes]
+        if not missing:
+            return Learned(routes, {})
+        with self._pool.connection() as conn:
+            learned = self._routes.learn(conn, missing)
+        return learned._replace(routes=routes | learned.routes)
+
+    def _judge(self, values: Sequence[str]) -> list[str | None]:
+        with self._pool.connection() as conn:
+            return append.judge_json(conn, self._texts, values)
+
+
+def without_view(parcel: Parcel, place: int, sqlstate: str) -> Draft:
+    """Returns the draft of a message whose JSON view Postgres refused: the view is null, and says why."""
+    entry, draft = parcel.entries[place], parcel.drafts[place]
+    view = View(f"{quick_view(entry.value).encoding}-{sqlstate}", JSON_NULL)
+    tail = encode_tail(entry.key, entry.value, entry.headers, parcel.stamp(entry), view)
+    return draft._replace(tail=tail)

@@ -1,0 +1,57 @@
+"""Partitions as they are handed to a consumer's methods, checked with the original's exceptions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shim.codes import Local
+from shim.constants import OFFSET_INVALID
+from shim.errors import KafkaError, KafkaException
+from shim.message import Message
+from shim.request import prefixed
+from shim.topic_partition import TopicPartition
+
+
+def checked(partitions: object) -> list[TopicPartition]:
+    """Returns a list of partitions; raises TypeError for anything else."""
+    if not isinstance(partitions, list):
+        raise TypeError("requires list of TopicPartition")
+    return [checked_one(one) for one in partitions]
+
+
+def checked_one(partition: object) -> TopicPartition:
+    """Returns a partition; raises TypeError for anything else."""
+    if not isinstance(partition, TopicPartition):
+        raise TypeError("expected cimpl.TopicPartition")
+    return partition
+
+
+def of_message(message: object, doing: str) -> list[TopicPartition]:
+    """Returns where a message ends: the partition with the offset behind it.
+
+    Args:
+        message: a message.
+        doing: what is to be done with its offset.
+
+    Raises:
+        TypeError: it is none.
+        KafkaException: it is an event.
+    """
+    if not isinstance(message, Message):
+        raise TypeError("expected confluent_kafka.cimpl.Message")
+    error = message.error()
+    if error is not None:
+        text = f"Cannot {doing} offsets for message with error: '{error.str()}'"
+        raise KafkaException(KafkaError(Local.INVALID_ARG, text))
+    topic, partition, offset, epoch = message.topic(), message.partition(), message.offset(), message.leader_epoch()
+    behind = OFFSET_INVALID if offset is None else offset + 1
+    place = (topic or "", -1 if partition is None else partition)
+    return [TopicPartition(*place, behind, None, -1 if epoch is None else epoch)]
+
+
+@contextmanager
+def prefixing(attempt: str) -> Iterator[None]:
+    """Puts what was attempted in front of the text of a KafkaException."""
+    try:
+        yield
+    except KafkaException as failure:
+        raise prefixed(failure, attempt) from None

@@ -1,0 +1,161 @@
+"""Clients whose keys and values are objects."""
+
+from typing import TYPE_CHECKING, Any, Generic, NoReturn
+
+from shim.consumer import Consumer
+from shim.error import (
+    ConsumeError,
+    KeyDeserializationError,
+    KeySerializationError,
+    ValueDeserializationError,
+    ValueSerializationError,
+)
+from shim.message import Headers, Message
+from shim.outgoing import OnDelivery
+from shim.producer import Producer
+from shim.serdes import Serdes
+from shim.serialization import MessageField, SerializationContext
+
+if TYPE_CHECKING:
+    # Defaults of type variables come with Python 3.13; type checkers know them everywhere.
+    from typing_extensions import TypeVar
+
+    K = TypeVar("K", default=Any)
+    V = TypeVar("V", default=Any)
+else:
+    from typing import TypeVar
+
+    K = TypeVar("K")
+    V = TypeVar("V")
+
+
+class SerializingProducer(Producer, Generic[K, V]):
+    """A producer that is given objects.
+
+    Args:
+        conf: that of a `Producer`, and ``key.serializer`` and ``value.serializer``: callables of an object and a
+            `SerializationContext` that return bytes or None; or builders, under the same names with ``.builder``.
+    """
+
+    def __init__(self, conf: dict[str, Any]) -> None:
+        self._serdes = Serdes()
+        left = self._serdes.take(conf, "serializer")
+        try:
+            super().__init__(left)
+        except BaseException:
+            self._serdes.abandon()
+            raise
+        self._serdes.offer(self.cluster_id)
+
+    def produce(  # type: ignore[override]  # the key comes before the value here, as in the original
+        self,
+        topic: str,
+        key: K | None = None,
+        value: V | None = None,
+        partition: int = -1,
+        on_delivery: OnDelivery | None = None,
+        timestamp: int = 0,
+        headers: Headers | None = None,
+    ) -> None:
+        """Serializes the key, then the value, and produces the message; see `Producer.produce`.
+
+        Raises:
+            KeySerializationError: the key's serializer failed.
+            ValueSerializationError: the value's serializer failed.
+            RuntimeError: the producer is closed; the serializers are not called then.
+        """
+        if self._serdes.closed:
+            raise RuntimeError("Producer has been closed")
+        if not isinstance(topic, str):
+            raise TypeError(f"topic must be a str, not {type(topic).__name__}")
+        context = SerializationContext(topic, MessageField.KEY, headers)
+        key_bytes: Any = key
+        value_bytes: Any = value
+        if self._serdes.key is not None:
+            try:
+                key_bytes = self._serdes.key(key, context)
+            except Exception as failure:
+                raise KeySerializationError(failure) from failure
+        context.field = MessageField.VALUE
+        if self._serdes.value is not None:
+            try:
+                value_bytes = self._serdes.value(value, context)
+            except Exception as failure:
+                raise ValueSerializationError(failure) from failure
+        super().produce(
+            topic,
+            value_bytes,
+            key_bytes,
+            partition=partition,
+            on_delivery=on_delivery,
+            timestamp=timestamp,
+            headers=headers,
+        )
+
+    def close(self) -> bool:
+        """Closes the producer, then the serializers that its builders made; see `Producer.close`."""
+        closed = super().close()
+        self._serdes.close()
+        return closed
+
+
+class DeserializingConsumer(Consumer, Generic[K, V]):
+    """A consumer that hands out objects.
+
+    Args:
+        conf: that of a `Consumer`, and ``key.deserializer`` and ``value.deserializer``: callables of bytes or None and
+            a `SerializationContext`; or builders, under the same names with ``.builder``.
+    """
+
+    def __init__(self, conf: dict[str, Any]) -> None:
+        self._serdes = Serdes()
+        left = self._serdes.take(conf, "deserializer")
+        try:
+            super().__init__(left)
+        except BaseException:
+            self._serdes.abandon()
+            raise
+        self._serdes.offer(self.cluster_id)
+
+    def poll(self, timeout: float = -1) -> "Message[K, V] | None":  # type: ignore[override]  # the types are its point
+        """Returns the next message, its key and then its value deserialized in place; see `Consumer.poll`.
+
+        Raises:
+            ConsumeError: the message is an event, such as the end of a partition.
+            KeyDeserializationError: the key's deserializer failed.
+            ValueDeserializationError: the value's deserializer failed.
+        """
+        message: Message[Any, Any] | None = super().poll(timeout)
+        if message is None:
+            return None
+        error = message.error()
+        if error is not None:
+            raise ConsumeError(error, kafka_message=message)
+        return self._deserialized(message)
+
+    def consume(self, num_messages: int = 1, timeout: float = -1) -> NoReturn:
+        """Is not implemented in the original either: use `poll`."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Closes the consumer, then the deserializers that its builders made; see `Consumer.close`."""
+        super().close()
+        self._serdes.close()
+
+    def _deserialized(self, message: Message[Any, Any]) -> "Message[K, V]":
+        context = SerializationContext(message.topic() or "", MessageField.KEY, message.headers())
+        key, value = message.key(), message.value()
+        if self._serdes.key is not None:
+            try:
+                key = self._serdes.key(key, context)
+            except Exception as failure:
+                raise KeyDeserializationError(failure, message) from failure
+        context.field = MessageField.VALUE
+        if self._serdes.value is not None:
+            try:
+                value = self._serdes.value(value, context)
+            except Exception as failure:
+                raise ValueDeserializationError(failure, message) from failure
+        message.set_key(key)
+        message.set_value(value)
+        return message
