@@ -30,6 +30,7 @@ _OWN_TRANSACTION = (
     f"{Local.STATE.text}: the offset of {{}} [{{}}] was committed in a transaction of the application's own that has "
     "not ended"
 )
+_NO_TRANSACTION = f"{Local.STATE.text}: the connection is in autocommit, and no transaction has been begun"
 
 
 class _Pending(NamedTuple):
@@ -150,9 +151,12 @@ class Commits:
         """Commits in a transaction of the application's own, which is to fail with it.
 
         Raises:
-            KafkaException: it may not: another consumer holds the partition, or there is nothing to commit.
+            KafkaException: it may not: another consumer holds the partition, there is nothing to commit, or there is
+                no transaction.
             psycopg.Error: what Postgres refused.
         """
+        if caller.autocommit and caller.info.transaction_status == pq.TransactionStatus.IDLE:
+            raise KafkaException(KafkaError(Local.STATE, _NO_TRANSACTION))
         self._check(partitions, own=caller)
         outcome = commit(caller, self._database.committing, self.fence, partitions)
         _raise(outcome)
@@ -229,8 +233,7 @@ def _raise(outcome: Outcome) -> None:
 
 def _stored(cursor: Cursor, *, newer: bool) -> TopicPartition:
     """What a partition has to commit; ``newer``: only what goes beyond the last commit."""
-    offset = OFFSET_INVALID if newer and cursor.stored <= cursor.committed else cursor.stored
-    if offset == OFFSET_INVALID:
+    offset, metadata, epoch = cursor.beside or (cursor.stored, None, None)
+    if offset == OFFSET_INVALID or (newer and offset <= cursor.committed):
         return TopicPartition(*cursor.tp)
-    epoch = -1 if cursor.leader_epoch is None else cursor.leader_epoch
-    return TopicPartition(*cursor.tp, offset, cursor.metadata, epoch)
+    return TopicPartition(*cursor.tp, offset, metadata, -1 if epoch is None else epoch)

@@ -22,9 +22,9 @@ class Cursor:
         failed: there is nowhere to start, and ``auto.offset.reset`` is ``error``.
         fetched: the next offset to fetch.
         position: the next offset to hand out; OFFSET_INVALID before the first message.
-        stored: the next offset to commit, with what is committed beside it; OFFSET_INVALID without any.
-        metadata: committed with ``stored``.
-        leader_epoch: committed with ``stored``.
+        stored: the next offset to commit; OFFSET_INVALID without any.
+        beside: that offset with the metadata and the leader epoch to commit beside it, where the application stored
+            it; one object, since another thread reads it.
         committed: what this consumer committed last; OFFSET_INVALID before that.
         head: the partition's ends as last seen; None before.
         records: what is fetched and not handed out; None without any.
@@ -36,12 +36,11 @@ class Cursor:
 
     __slots__ = (
         "asked",
+        "beside",
         "committed",
         "failed",
         "fetched",
         "head",
-        "leader_epoch",
-        "metadata",
         "partition",
         "paused",
         "position",
@@ -65,8 +64,7 @@ class Cursor:
         self.fetched = 0
         self.position = OFFSET_INVALID
         self.stored = OFFSET_INVALID
-        self.metadata: str | None = None
-        self.leader_epoch: int | None = None
+        self.beside: tuple[int, str | None, int | None] | None = None
         self.committed = OFFSET_INVALID
         self.head: Head | None = None
         self.records: Iterator[Record] | None = None
@@ -115,9 +113,8 @@ class Cursor:
 
     def store(self, offset: int, metadata: str | None = None, leader_epoch: int | None = None) -> None:
         """Notes what the next commit is to say."""
+        self.beside = (offset, metadata, leader_epoch)
         self.stored = offset
-        self.metadata = metadata
-        self.leader_epoch = leader_epoch
 
 
 def located(start: int, head: Head, committed: int | None) -> int | None:

@@ -77,7 +77,7 @@ class Database:
             DatabaseError: there is none, or a statement failed.
         """
         try:
-            with self.pool.connection(seconds) as conn:
+            with self.pool.connection(seconds, patience=self._patience) as conn:
                 yield conn
         except psycopg.Error as failure:
             raise DatabaseError(failure) from failure

@@ -8,7 +8,7 @@ from psycopg.rows import tuple_row
 
 from shim.codes import Broker, Local
 from shim.errors import KafkaError, KafkaException, from_postgres
-from shim.json_view import settled_views
+from shim.json_view import settled_view
 from shim.outgoing import ANY_PARTITION, Outgoing
 from shim.routes import Learned, Route, Routes, numbered_by_kafka
 from shim.store import append
@@ -37,7 +37,7 @@ def join(
     topic, value = entry.topic, entry.value
     route = _route(conn, pool, routes, topic)
     partition = route.partition(entry.key, entry.queued_at) if entry.partition == ANY_PARTITION else entry.partition
-    (view,) = settled_views([value], lambda values: _judge(conn, texts, values), careful=True)
+    view = settled_view(value, lambda values: _judge(conn, texts, values))
     draft = append.draft(topic, partition, entry.key, value, entry.headers, timestamp_ms, view)
     try:
         append.append_in(conn, texts, [draft])

@@ -20,27 +20,30 @@ _JUDGED_AT_ONCE = 8 * 1024 * 1024
 _VIEW = tuple.__new__  # a NamedTuple's own constructor costs three times as much
 
 
-def quick_view(value: bytes | None) -> View:
-    """Returns a value's view; what looks like an object is taken for one."""
-    if value and value[0] == _BRACE and value[-1] == _END_BRACE:
-        return _VIEW(View, ("json", value, False))
+def first_sight(value: bytes) -> View:
+    """Returns the view of what looks like an object."""
+    return _VIEW(View, ("json", value, False))
+
+
+def parsed_view(value: bytes | None) -> View:
+    """Returns a value's view, which may be doubtful."""
     return view(value, _parse)
 
 
-def judged_views(values: Sequence[bytes | None], judge: Judge, *, careful: bool) -> dict[int, View]:
-    """Returns the views of those values, by their places, on which `quick_view` is not to be asked.
+def considered_views(values: Sequence[bytes | None], judge: Judge, *, careful: bool) -> dict[int, View]:
+    """Returns, by their places, the views of all values that are not to be taken at `first_sight`; none is doubtful.
 
     Args:
         values: the exact bytes; None is a tombstone.
         judge: asks Postgres; called only about values on which nobody else can decide.
-        careful: whether to trust no value at first sight; each of them is then returned.
+        careful: whether to take nothing at first sight.
     """
-    if careful:
-        views = {place: view(value, _parse) for place, value in enumerate(values)}
-        doubtful = [place for place, found in views.items() if _suspicious(found)]
-    else:
-        views = {place: found for place, value in enumerate(values) if (found := _doubtful_view(value))}
-        doubtful = list(views)
+    views = {
+        place: view(value, _parse)
+        for place, value in enumerate(values)
+        if careful or not value or value[0] != _BRACE or value[-1] != _END_BRACE or len(value) > JSONB_MAX_BYTES
+    }
+    doubtful = [place for place, found in views.items() if _suspicious(found, careful=careful)]
     if doubtful:
         payloads = [views[place].payload for place in doubtful]
         verdicts = zip(doubtful, payloads, _verdicts(payloads, judge), strict=True)
@@ -48,15 +51,16 @@ def judged_views(values: Sequence[bytes | None], judge: Judge, *, careful: bool)
     return views
 
 
-def _doubtful_view(value: bytes | None) -> View | None:
-    ...
+def settled_view(value: bytes | None, judge: Judge) -> View:
+    """Returns the view of one value, not doubtful, and not taken at first sight."""
+    return considered_views([value], judge, careful=True)[0]
 
 
-def _suspicious(found: View) -> bool:
+def _suspicious(found: View, *, careful: bool) -> bool:
     encoding, payload, doubtful = found
     if doubtful or len(payload) > JSONB_MAX_BYTES:
         return True
-    return encoding == "json" and (troublesome(payload) or _HALF_PAIR.search(payload) is not None)
+    return careful and encoding == "json" and (troublesome(payload) or _HALF_PAIR.search(payload) is not None)
 
 
 def _verdicts(payloads: Sequence[bytes], judge: Judge) -> list[str | None]:

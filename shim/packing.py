@@ -7,7 +7,7 @@ import psycopg
 from shim.codes import Broker, Local
 from shim.delivery import Reporter
 from shim.errors import KafkaError, from_postgres
-from shim.json_view import quick_view, settled_views
+from shim.json_view import considered_views, first_sight, parsed_view
 from shim.outbox import Outbox, Parcel
 from shim.outgoing import ANY_PARTITION, Outgoing
 from shim.routes import Learned, Routes
@@ -66,11 +66,11 @@ class Packing:
     def _encode(self, entries: Sequence[Outgoing], epoch_ms: float) -> tuple[list[Draft], dict[int, KafkaError]]:
         """Returns the drafts of the messages that can go, and by their places why the others cannot."""
         routes, unwritable = self._look_up({entry.topic for entry in entries})
-        views = settled_views([entry.value for entry in entries], self._judge, careful=self.careful)
+        views = considered_views([entry.value for entry in entries], self._judge, careful=self.careful)
         drafts: list[Draft] = []
         refused: dict[int, KafkaError] = {}
         write = drafts.append
-        for place, (entry, view) in enumerate(zip(entries, views, strict=True)):
+        for place, entry in enumerate(entries):
             topic, partition, key, value, headers, timestamp_ms, _, _, queued_at = entry
             route = routes.get(topic)
             if route is None:
@@ -82,6 +82,7 @@ class Packing:
                 refused[place] = KafkaError(Local.UNKNOWN_PARTITION)
                 continue
             stamp = timestamp_ms or int(queued_at * 1000 + epoch_ms)
+            view = views.get(place) or first_sight(value or b"")
             write(_DRAFT(Draft, (topic, partition, encode_tail(key, value, headers, stamp, view), None)))
         return drafts, refused
 
@@ -102,6 +103,6 @@ class Packing:
 def without_view(parcel: Parcel, place: int, sqlstate: str) -> Draft:
     """Returns the draft of a message whose JSON view Postgres refused: the view is null, and says why."""
     entry, draft = parcel.entries[place], parcel.drafts[place]
-    view = View(f"{quick_view(entry.value).encoding}-{sqlstate}", JSON_NULL)
+    view = View(f"{parsed_view(entry.value).encoding}-{sqlstate}", JSON_NULL)
     tail = encode_tail(entry.key, entry.value, entry.headers, parcel.stamp(entry), view)
     return draft._replace(tail=tail)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from shim.json_view import quick_view, settled_views
+from shim.json_view import considered_views, first_sight, parsed_view, settled_view
 from shim.store.values import JSON_NULL, View
 
 TEXT = "22P02"
@@ -35,19 +35,21 @@ def nobody(values: Sequence[str]) -> list[str | None]:
 )
 @pytest.mark.parametrize("careful", [False, True])
 def test_what_needs_no_judge(value: bytes | None, expected: View, careful: bool) -> None:
-    assert settled_views([value], nobody, careful=careful) == [expected]
-    assert quick_view(value) == expected
+    views = considered_views([value], nobody, careful=careful)
+    assert views.get(0, first_sight(value or b"")) == expected
+    assert parsed_view(value) == settled_view(value, nobody) == expected
 
 
 def test_an_object_is_taken_at_first_sight_until_one_was_refused() -> None:
-    assert settled_views([b"{text}"], nobody, careful=False) == [View("json", b"{text}")]
+    assert considered_views([b"{text}"], nobody, careful=False) == {}
+    assert first_sight(b"{text}") == View("json", b"{text}")
     asked: list[str] = []
 
     def judge(values: Sequence[str]) -> list[str | None]:
         asked.extend(values)
         return [TEXT for _ in values]
 
-    assert settled_views([b"{text}"], judge, careful=True) == [View("text", b'"{text}"')]
+    assert considered_views([b"{text}"], judge, careful=True) == {0: View("text", b'"{text}"')}
     assert asked == ["{text}"]
 
 
@@ -56,9 +58,9 @@ def test_an_object_is_taken_at_first_sight_until_one_was_refused() -> None:
 )
 @pytest.mark.parametrize(("sqlstate", "encoding"), [("22P05", "json-22P05"), (TEXT, "text"), (None, "json")])
 def test_what_only_postgres_can_tell(value: bytes, sqlstate: str | None, encoding: str) -> None:
-    views = settled_views([b"{}", value, b"plain"], lambda values: [sqlstate for _ in values], careful=True)
-    assert [view.encoding for view in views] == ["json", encoding, "text"]
-    assert not any(view.doubtful for view in views)
+    views = considered_views([b"{}", value, b"plain"], lambda values: [sqlstate for _ in values], careful=True)
+    assert [view.encoding for view in views.values()] == ["json", encoding, "text"]
+    assert not any(view.doubtful for view in views.values())
 
 
 def test_the_judge_is_not_given_everything_at_once() -> None:
@@ -69,6 +71,6 @@ def test_the_judge_is_not_given_everything_at_once() -> None:
         return [None for _ in values]
 
     large = b'{"a": "\\u0000' + b"x" * 3_000_000 + b'"}'
-    views = settled_views([large] * 5, judge, careful=True)
-    assert [view.encoding for view in views] == ["json"] * 5
+    views = considered_views([large] * 5, judge, careful=True)
+    assert [view.encoding for view in views.values()] == ["json"] * 5
     assert calls == [2, 2, 1]
