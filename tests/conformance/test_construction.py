@@ -18,6 +18,10 @@ BOOL = 'Expected bool value for "{}": true or false'
 UNKNOWN = 'No such configuration property: "{}"'
 CALLABLE = "{} requires a callable object"
 DEDICATED = 'Property "{}" must be set through dedicated .._set_..() function'
+NOT_IN_THE_CLIENT = (
+    "Failed to create consumer: `session.timeout.ms` is not supported for `group.protocol=consumer` or share "
+    "consumer. It is defined broker side"
+)
 
 REFUSED_BY_PRODUCER: list[tuple[Any, Any, str]] = [
     ("nope.nope", 1, UNKNOWN.format("nope.nope")),
@@ -75,8 +79,7 @@ REFUSED_BY_CONSUMER: list[tuple[Any, Any, str]] = [
     (
         "group.protocol",
         "consumer",
-        "Failed to create consumer: `session.timeout.ms` is not supported for `group.protocol=consumer` or share "
-        "consumer. It is defined broker side",
+        NOT_IN_THE_CLIENT,
     ),
     ("on_commit", 1, CALLABLE.format("on_commit")),
     ("on_commit", None, CALLABLE.format("on_commit")),
