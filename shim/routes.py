@@ -1,7 +1,7 @@
 """Where a producer's messages go: what is known of topics, and which partition a message without one is given."""
 
-import random
 from collections.abc import Iterable
+from random import SystemRandom
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ class Route:
         self._crc32 = self._name == DEFAULT
         # As in librdkafka: without stickiness the plain ones hash what is no key.
         self._hashes_none = not plan.sticky_s and self._name in {"consistent", "murmur2", "fnv1a"}
-        self._any = random.randrange(gate.partitions)  # noqa: S311  # no secret
+        self._any = SystemRandom().randrange(gate.partitions)
         self._until = 0.0
         self._read_at = monotonic()
 
@@ -67,7 +67,7 @@ class Route:
 
     def _sticky(self, produced_at: float) -> int:
         if produced_at >= self._until:
-            self._any = random.randrange(self.partitions)  # noqa: S311  # no secret
+            self._any = SystemRandom().randrange(self.partitions)
             self._until = produced_at + self._sticky_s
         return self._any
 

@@ -7,12 +7,12 @@ The channel is ``job_queue.SCHEMA``. The payload is the topic, so that nobody wa
 one, as people send it from psql, is for all.
 """
 
-import random
 import secrets
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from hashlib import sha256
+from random import SystemRandom
 
 import psycopg
 from psycopg import sql
@@ -154,7 +154,7 @@ class Listener(Part):
             if not self._believed:
                 self._believed = True
                 self._on_hint("")
-            self._hear(conn, _ECHO_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311  # jitter is no secret
+            self._hear(conn, _ECHO_SECONDS * SystemRandom().uniform(0.75, 1.25))
 
     def _hear(self, conn: Connection, seconds: float, echo: str | None = None) -> bool:
         """Passes hints on for so long, or until the echo comes, and tells whether it came."""

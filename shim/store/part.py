@@ -6,9 +6,9 @@ has no thread, and whatever locks its parent held; so each process renews the pa
 """
 
 import os
-import random
 import threading
 from abc import ABC, abstractmethod
+from random import SystemRandom
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
@@ -98,4 +98,4 @@ class Part(ABC):
 def backoff(failures: int) -> float:
     """Returns how many seconds to pause after so many failures in a row: doubling, up to two seconds, with jitter."""
     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # jitter is no secret
+    return longest * SystemRandom().uniform(0.5, 1.0)

@@ -11,7 +11,6 @@ After a fork the same objects serve the child, with connections and parts of its
 
 import atexit
 import os
-import random
 import select
 import threading
 import time
@@ -19,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import Any, Protocol, TypeVar, cast
 
 import psycopg
@@ -291,7 +291,7 @@ class _Stock:
             lent.conn.close()
 
     def _new_one(self, timeout: float) -> _Lent:
-        life = _LIFE_SECONDS * random.uniform(0.9, 1.0)  # noqa: S311  # jitter is no secret
+        life = _LIFE_SECONDS * SystemRandom().uniform(0.9, 1.0)
         return _Lent(self._connect(timeout), time.monotonic() + life)
 
     def _close_idle(self, before: float) -> None:

@@ -4,8 +4,8 @@ A group that still lives holds its rows until it has committed past them. One th
 topic keeps its rows is passed, and what it lost is told.
 """
 
-import random
 from collections.abc import Callable, Iterator
+from random import SystemRandom
 from typing import NamedTuple, cast
 
 import psycopg
@@ -113,7 +113,7 @@ class Sweeper(Part):
                 self._on_swept(swept)
         self.error = None
         # Processes that were started together do not sweep together for ever.
-        return _INTERVAL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311  # jitter is no secret
+        return _INTERVAL_SECONDS * SystemRandom().uniform(0.8, 1.2)
 
     def failed(self, error: Exception) -> None:
         """Remembers why; the next round comes by itself."""

@@ -4,9 +4,9 @@ Readers do it: a caller's long transaction never holds a partition, and no servi
 and heads last, for as short as an append holds them.
 """
 
-import random
 from collections import Counter
 from collections.abc import Sequence
+from random import SystemRandom
 from typing import NamedTuple
 
 import psycopg
@@ -79,7 +79,7 @@ def _number(conn: Connection, statements: Texts, rows: Sequence[_Waiting], gate:
 
 
 def _places(rows: Sequence[_Waiting], gate: TopicGate) -> list[append.TP]:
-    drawn = random.randrange(gate.partitions)  # noqa: S311  # any partition is right, none is a secret
+    drawn = SystemRandom().randrange(gate.partitions)
     return [(gate.topic, _partition(row, gate, drawn)) for row in rows]
 
 

@@ -3,11 +3,11 @@
 The watcher is the only one that polls. Consumers wait for it, and fetch when it has seen something.
 """
 
-import random
 import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from random import SystemRandom
 from typing import NamedTuple
 
 import psycopg
@@ -169,7 +169,7 @@ class Watcher(Part):
             news = self._saw(topics, rows)
             news |= self._number(conn)
         self._pause = _SHORTEST_PAUSE if news else min(self._pause * 2.0, _LONGEST_PAUSE)
-        return self._pause * random.uniform(0.9, 1.1)  # noqa: S311  # jitter is no secret
+        return self._pause * SystemRandom().uniform(0.9, 1.1)
 
     def failed(self, error: Exception) -> None:
         """Lets the clients know; the next look comes after a pause."""
@@ -200,7 +200,7 @@ class Watcher(Part):
     def _hinted(self, topic: str) -> None:
         """Is told by the listener; an empty name means that there may be something anywhere."""
         if not topic or topic in self._snapshot.topics:
-            time.sleep(random.uniform(0.0, _HERD_SECONDS))  # noqa: S311  # all processes hear it at the same moment
+            time.sleep(SystemRandom().uniform(0.0, _HERD_SECONDS))  # all processes hear it at the same moment
             self.nudge()
 
     def _saw(self, topics: frozenset[str], rows: Sequence[TupleRow]) -> bool:
