@@ -113,7 +113,8 @@ class Assigned:
             KafkaException: it is not assigned.
         """
         if tp not in self.cursors:
-            raise KafkaException(KafkaError(Local.STATE if tp in self._known else Local.UNKNOWN_PARTITION))
+            heard_of = any(topic == tp[0] for topic, _ in self._known)
+            raise KafkaException(KafkaError(Local.STATE if heard_of else Local.UNKNOWN_PARTITION))
         return self.cursors[tp]
 
     def forget(self) -> None:

@@ -19,7 +19,7 @@ class Bell:
         """Asks for attention."""
         self.rung = True
 
-    def answer(self, due: float) -> None:
-        """Takes note, before looking, so that nothing is missed that comes meanwhile; the next look is then due."""
+    def answer(self) -> None:
+        """Takes note, before looking, so that nothing is missed meanwhile; a look stays due until ``due`` is set."""
         self.rung = False
-        self.due = due
+        self.due = 0.0

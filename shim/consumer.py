@@ -17,7 +17,7 @@ from shim.group_metadata import GroupMetadata
 from shim.lookup import Lookup
 from shim.message import Message
 from shim.metadata import ClusterMetadata, seconds
-from shim.partition_list import checked, checked_one, of_message, prefixing
+from shim.partition_list import checked, checked_one, named, prefixing
 from shim.polling import Polling
 from shim.subscription import subscription
 from shim.topic_partition import TopicPartition
@@ -278,7 +278,7 @@ class Consumer:
         """Stores what the next commit is to say: behind a message, or offsets."""
         if message is None and offsets is None:
             raise ValueError("expected either message or offsets")
-        wanted = self._named(message, offsets, "store")
+        wanted = named(message, offsets, "store")
         with prefixing("StoreOffsets failed"):
             if self._settings.enable_auto_offset_store:
                 raise KafkaException(KafkaError(Local.INVALID_ARG))
@@ -350,21 +350,15 @@ class Consumer:
 
     # The end.
 
+    @in_turn(None)
     def close(self) -> None:
         """Gives the partitions back, commits what is stored if ``enable.auto.commit`` says so, and leaves the group.
 
         It takes seconds at most, whatever is down. Again, it does nothing.
         """
-        turn = self._turn
-        taken = turn.seize(False) or turn.wait()
-        try:
-            if not self._polling.closed:
-                _alive.discard(self)
-                with turn.lent():
-                    self._polling.close(self)
-        finally:
-            if taken:
-                turn.give_back()
+        if not self._polling.closed:
+            _alive.discard(self)
+            self._polling.close(self)
 
     def __enter__(self) -> Self:
         return self
@@ -389,12 +383,7 @@ class Consumer:
     def _to_commit(self, message: Message | None, offsets: list[TopicPartition] | None) -> list[TopicPartition]:
         if message is None and offsets is None:
             return self._polling.commits.stored()
-        return self._named(message, offsets, "commit")
-
-    def _named(self, message: Message | None, offsets: list[TopicPartition] | None, doing: str) -> list[TopicPartition]:
-        if message is not None and offsets is not None:
-            raise ValueError("message and offsets are mutually exclusive")
-        return checked(offsets) if message is None else of_message(message, doing)
+        return named(message, offsets, "commit")
 
 
 _alive: weakref.WeakSet[Consumer] = weakref.WeakSet()

@@ -99,6 +99,7 @@ class Cursor:
         self.failed = False
         self.records = None
         self.position = OFFSET_INVALID
+        self.told_end = None
 
     def begin(self, offset: int) -> None:
         """Starts to fetch here: the start has been found out."""

@@ -3,28 +3,35 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from operator import length_hint
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 from shim.codes import Local
 from shim.constants import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE
 from shim.errors import KafkaError
+from shim.lot import Lot
 from shim.message import Message
-from shim.outbox import Outbox, Parcel, size_of
-from shim.outgoing import OnDelivery, Outgoing
+from shim.outbox import Outbox, Parcel
+from shim.outgoing import OnDelivery
+from shim.store.records import header_pairs
 
 _NO_OFFSET = -1001
 _NO_TIMESTAMP = (TIMESTAMP_NOT_AVAILABLE, -1)
 
 
 class Event(Protocol):
-    """Something to be served. What an application's callback raises goes out, and the rest is served next time."""
+    """Something to be served, as a whole or message by message.
+
+    What an application's callback raises goes out, and so does Ctrl-C at any moment; what was not begun by then is
+    served next time. Two threads may serve one event, and share it.
+    """
+
+    def __len__(self) -> int:
+        """How much is left of it."""
 
     def serve(self) -> int:
         """Serves what is left of it, and returns how much that was."""
-
-    def __bool__(self) -> bool:
-        """Whether anything is left."""
 
 
 class Inbox:
@@ -39,12 +46,8 @@ class Inbox:
         self._arrived = threading.Condition(threading.Lock())
 
     def __len__(self) -> int:
-        return len(self._events)
-
-    @property
-    def notices(self) -> int:
-        """How many of the events are no reports."""
-        return sum(isinstance(event, Notice) for event in list(self._events))
+        """How much waits: of reports, the messages are counted."""
+        return sum(map(len, list(self._events)))
 
     def post(self, event: Event) -> None:
         """Adds an event, from any thread."""
@@ -67,33 +70,39 @@ class Inbox:
         """Serves the events that are there by now, and returns how much that was."""
         served = 0
         for _ in range(len(self._events)):
-            try:
-                event = self._events.popleft()
-            except IndexError:  # another thread serves too
+            event = self._first()
+            if event is None:  # another thread serves too
                 break
-            try:
-                served += event.serve()
-            finally:
-                if event:
-                    self._events.appendleft(event)
+            served += event.serve()
+            self._drop(event)
         return served
+
+    def _first(self) -> Event | None:
+        with self._arrived:
+            return self._events[0] if self._events else None
+
+    def _drop(self, event: Event) -> None:
+        with self._arrived:
+            if self._events and self._events[0] is event:
+                self._events.popleft()
 
 
 class Notice:
     """A callback's one call: an error, statistics, a line for a log."""
 
     def __init__(self, call: Callable[[], object]) -> None:
-        self._call: Callable[[], object] | None = call
+        self._left = iter((call,))
+
+    def __len__(self) -> int:
+        return length_hint(self._left)
 
     def serve(self) -> int:
         """Makes the call, whatever comes of it."""
-        call, self._call = self._call, None
-        if call is not None:
+        served = 0
+        for call in self._left:
+            served += 1
             call()
-        return 1
-
-    def __bool__(self) -> bool:
-        return self._call is not None
+        return served
 
 
 class Stored(NamedTuple):
@@ -101,14 +110,16 @@ class Stored(NamedTuple):
 
     partitions: Sequence[int]
     offsets: Sequence[int | None]
-    timestamps: Sequence[int]
+    timestamps_ms: Sequence[int]
 
-    def report(self, place: int, entry: Outgoing, latency: float) -> tuple[KafkaError | None, Message]:
+    def report(self, place: int, lot: Lot, latency: float) -> tuple[KafkaError | None, Message]:
         """Returns what a message's callback is called with."""
-        stamp = (TIMESTAMP_CREATE_TIME, self.timestamps[place])
         offset = self.offsets[place]
-        where = (entry.topic, self.partitions[place], _NO_OFFSET if offset is None else offset)
-        return None, Message.from_report(*where, entry.key, entry.value, _header_list(entry), stamp, latency)
+        where = (lot.topics[place], self.partitions[place], _NO_OFFSET if offset is None else offset)
+        stamp = (TIMESTAMP_CREATE_TIME, self.timestamps_ms[place])
+        return None, Message.from_report(
+            *where, lot.keys[place], lot.values[place], header_pairs(lot.headers[place]), stamp, latency
+        )
 
 
 class Failed(NamedTuple):
@@ -116,9 +127,10 @@ class Failed(NamedTuple):
 
     error: KafkaError
 
-    def report(self, _place: int, entry: Outgoing, latency: float) -> tuple[KafkaError | None, Message]:
+    def report(self, place: int, lot: Lot, latency: float) -> tuple[KafkaError | None, Message]:
         """Returns what a message's callback is called with."""
-        where, what = (entry.topic, entry.partition, _NO_OFFSET), (entry.key, entry.value, _header_list(entry))
+        where = (lot.topics[place], lot.partitions[place], _NO_OFFSET)
+        what = (lot.keys[place], lot.values[place], header_pairs(lot.headers[place]))
         return self.error, Message.from_report(*where, *what, _NO_TIMESTAMP, latency, self.error)
 
 
@@ -126,7 +138,7 @@ class Reports:
     """Delivery reports of messages that have a callback.
 
     Args:
-        entries: the messages.
+        lot: the messages.
         fate: what became of them.
         on_delivery: the producer's callback, for those that have none of their own.
         release: gives back the room of messages: how many, and how many bytes.
@@ -134,31 +146,31 @@ class Reports:
 
     def __init__(
         self,
-        entries: Sequence[Outgoing],
+        lot: Lot,
         fate: Stored | Failed,
         on_delivery: OnDelivery | None,
         release: Callable[[int, int], None],
     ) -> None:
-        self._entries = entries
+        self._lot = lot
         self._fate = fate
         self._on_delivery = on_delivery
         self._release = release
         self._known_at = monotonic()
-        self._next = 0
+        self._left = iter(range(len(lot)))
 
-    def __bool__(self) -> bool:
-        return self._next < len(self._entries)
+    def __len__(self) -> int:
+        return length_hint(self._left)
 
     def serve(self) -> int:
         """Calls the callbacks."""
-        first = self._next
-        for place in range(first, len(self._entries)):
-            entry = self._entries[place]
-            self._next = place + 1
-            self._release(1, entry.size)
-            tell: Any = self._on_delivery if entry.on_delivery is None else entry.on_delivery
-            tell(*self._fate.report(place, entry, self._known_at - entry.queued_at))
-        return self._next - first
+        served, lot = 0, self._lot
+        for place in self._left:
+            served += 1
+            self._release(1, lot.sizes[place])
+            own: Any = lot.callbacks[place]
+            tell: Any = self._on_delivery if own is None else own
+            tell(*self._fate.report(place, lot, self._known_at - lot.queued_at[place]))
+        return served
 
 
 class Silence:
@@ -166,16 +178,18 @@ class Silence:
 
     def __init__(self, messages: int, size: int, release: Callable[[int, int], None]) -> None:
         self._messages = messages
-        self._size = size
+        self._left = iter(((messages, size),))
         self._release = release
 
-    def __bool__(self) -> bool:
-        return self._messages > 0
+    def __len__(self) -> int:
+        return self._messages * length_hint(self._left)
 
     def serve(self) -> int:
         """Gives back their room."""
-        served, self._messages = self._messages, 0
-        self._release(served, self._size)
+        served = 0
+        for messages, size in self._left:
+            served = messages
+            self._release(messages, size)
         return served
 
 
@@ -198,57 +212,49 @@ class Reporter:
 
     def delivered(self, parcel: Parcel, offsets: Sequence[int | None]) -> None:
         """Settles a parcel that was stored, at these offsets, unless it was given up meanwhile."""
-        entries, drafts = parcel.entries, parcel.drafts
+        lot, drafts = parcel.lot, parcel.drafts
         if not self._outbox.settle(parcel):
             return
         if self._only_errors:
-            self._release(len(entries), size_of(entries))
+            self._release(len(lot), lot.size)
             self._inbox.wake()
             return
-        heard = self._heard(entries)
-        self._keep_count(entries, heard)
+        heard = self._heard(lot)
         if heard:
-            partitions = [drafts[place].partition for place in heard]
-            stamps = [parcel.stamp(entries[place]) for place in heard]
-            self._post(entries, heard, Stored(partitions, [offsets[place] for place in heard], stamps))
+            partitions = [drafts.partitions[place] for place in heard]
+            stamps = [parcel.stamp(place) for place in heard]
+            self._post(lot, heard, Stored(partitions, [offsets[place] for place in heard], stamps))
+        self._keep_count(lot, heard)
 
     def undeliverable(self, parcel: Parcel, error: KafkaError) -> None:
         """Settles a parcel that cannot be stored."""
-        entries = parcel.entries
+        lot = parcel.lot
         if self._outbox.settle(parcel):
-            self.failed(entries, error)
+            self.failed(lot, error)
 
     def expire(self) -> None:
         """Settles the messages that have been under way for too long."""
-        expired = self._outbox.expired()
-        if expired:
-            self.failed(expired, KafkaError(Local.MSG_TIMED_OUT))
+        self.failed(self._outbox.expired(), KafkaError(Local.MSG_TIMED_OUT))
 
-    def failed(self, entries: Sequence[Outgoing], error: KafkaError) -> None:
+    def failed(self, lot: Lot, error: KafkaError) -> None:
         """Reports that messages, which no parcel holds any more, were not stored, and why."""
-        heard = self._heard(entries)
-        self._keep_count(entries, heard)
+        heard = self._heard(lot)
         if heard:
-            self._post(entries, heard, Failed(error))
+            self._post(lot, heard, Failed(error))
+        self._keep_count(lot, heard)
 
-    def _heard(self, entries: Sequence[Outgoing]) -> Sequence[int]:
+    def _heard(self, lot: Lot) -> Sequence[int]:
         """The places of the messages with a callback."""
         if self._on_delivery is not None:
-            return range(len(entries))
-        return [place for place, entry in enumerate(entries) if entry.on_delivery is not None]
+            return range(len(lot))
+        return [place for place, callback in enumerate(lot.callbacks) if callback is not None]
 
-    def _keep_count(self, entries: Sequence[Outgoing], heard: Sequence[int]) -> None:
-        silent = len(entries) - len(heard)
-        if silent:
-            size = size_of(entries) - sum(entries[place].size for place in heard)
-            self._inbox.post(Silence(silent, size, self._release))
-
-    def _post(self, entries: Sequence[Outgoing], heard: Sequence[int], fate: Stored | Failed) -> None:
-        spoken = entries if len(heard) == len(entries) else [entries[place] for place in heard]
+    def _post(self, lot: Lot, heard: Sequence[int], fate: Stored | Failed) -> None:
+        spoken = lot if len(heard) == len(lot) else lot.pick(heard)
         self._inbox.post(Reports(spoken, fate, self._on_delivery, self._release))
 
-
-def _header_list(entry: Outgoing) -> list[tuple[str, bytes | None]] | None:
-    if entry.headers is None:
-        return None
-    return [(name.decode(), value) for name, value in entry.headers]
+    def _keep_count(self, lot: Lot, heard: Sequence[int]) -> None:
+        silent = len(lot) - len(heard)
+        if silent:
+            size = lot.size - sum(lot.sizes[place] for place in heard)
+            self._inbox.post(Silence(silent, size, self._release))

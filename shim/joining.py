@@ -9,7 +9,7 @@ from psycopg.rows import tuple_row
 from shim.codes import Broker, Local
 from shim.errors import KafkaError, KafkaException, from_postgres
 from shim.json_view import settled_view
-from shim.outgoing import ANY_PARTITION, Outgoing
+from shim.outgoing import ANY_PARTITION, Outgoing, paired
 from shim.routes import Learned, Route, Routes, numbered_by_kafka
 from shim.store import append
 from shim.store.errors import SequencerError, UnknownPartitionError
@@ -18,7 +18,7 @@ from shim.store.topics import Texts, UnknownTopicError
 
 
 def join(
-    conn: psycopg.Connection[Any], pool: Pool, texts: Texts, routes: Routes, entry: Outgoing, timestamp_ms: int
+    conn: psycopg.Connection[Any], pool: Pool, texts: Texts, routes: Routes, message: Outgoing, timestamp_ms: int
 ) -> None:
     """Writes a message as part of the transaction of ``conn``.
 
@@ -27,18 +27,20 @@ def join(
         pool: where a topic is made that does not exist yet, in a transaction of its own.
         texts: the statements of `shim.store.append`.
         routes: what is known of topics.
-        entry: the message.
+        message: the message.
         timestamp_ms: its create time, in milliseconds since 1970.
 
     Raises:
         KafkaException: the message can go nowhere.
         psycopg.Error: something is wrong with the transaction; it is the application's to end.
     """
-    topic, value = entry.topic, entry.value
+    topic, value = message.topic, message.value
     route = _route(conn, pool, routes, topic)
-    partition = route.partition(entry.key, entry.queued_at) if entry.partition == ANY_PARTITION else entry.partition
+    partition = (
+        route.partition(message.key, message.queued_at) if message.partition == ANY_PARTITION else message.partition
+    )
     view = settled_view(value, lambda values: _judge(conn, texts, values))
-    draft = append.draft(topic, partition, entry.key, value, entry.headers, timestamp_ms, view)
+    draft = append.draft(topic, partition, message.key, value, paired(message.headers), timestamp_ms, view)
     try:
         append.append_in(conn, texts, [draft])
     except SequencerError as numbered:

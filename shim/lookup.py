@@ -1,6 +1,6 @@
 """What a consumer asks of the database beside its stream of messages: committed offsets, ends, offsets by time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from shim.codes import Broker, Local
@@ -14,6 +14,8 @@ from shim.store.fetch import TP, Connection, Head
 from shim.topic_partition import TopicPartition
 
 T = TypeVar("T")
+Asked = tuple[str, int, int]
+"""Topic, partition, milliseconds since 1970."""
 
 
 class Lookup:
@@ -67,11 +69,15 @@ class Lookup:
             raise prefixed(KafkaException(KafkaError(Local.INVALID_ARG)), attempt)
         if any(one.offset < OFFSET_BEGINNING for one in partitions):
             raise prefixed(KafkaException(KafkaError(Broker.UNSUPPORTED_VERSION)), attempt)
-        times = [(one.topic, one.partition, one.offset) for one in partitions if one.offset >= 0]
+        times = {(one.topic, one.partition, one.offset) for one in partitions if one.offset >= 0}
         texts = self._database.fetching
 
-        def look(conn: Connection) -> tuple[Mapping[TP, Head], Mapping[TP, int | None]]:
-            return self._heads(conn, partitions), fetch.offsets_for_times(conn, texts, times) if times else {}
+        def look(conn: Connection) -> tuple[Mapping[TP, Head], Mapping[Asked, int | None]]:
+            found: dict[Asked, int | None] = {}
+            for asked in _distinct(times):
+                answers = fetch.offsets_for_times(conn, texts, list(asked.values()))
+                found |= {asked[tp]: offset for tp, offset in answers.items()}
+            return self._heads(conn, partitions), found
 
         heads, found = self._ask(look, seconds, attempt)
         answers = [_at(one, heads.get((one.topic, one.partition)), found) for one in partitions]
@@ -89,6 +95,14 @@ class Lookup:
             raise prefixed(failure, attempt) from failure.__cause__
 
 
+def _distinct(times: set[Asked]) -> Iterator[dict[TP, Asked]]:
+    """Splits what is asked for, so that each partition comes once in each part."""
+    while times:
+        part = {(topic, partition): (topic, partition, time) for topic, partition, time in times}
+        times = times - set(part.values())
+        yield part
+
+
 def _committed(asked: TopicPartition, standing: offsets.Committed | None) -> TopicPartition:
     if standing is None:
         return TopicPartition(asked.topic, asked.partition, OFFSET_INVALID)
@@ -96,11 +110,11 @@ def _committed(asked: TopicPartition, standing: offsets.Committed | None) -> Top
     return TopicPartition(asked.topic, asked.partition, standing.offset, standing.metadata or None, epoch)
 
 
-def _at(asked: TopicPartition, head: Head | None, found: Mapping[TP, int | None]) -> TopicPartition:
+def _at(asked: TopicPartition, head: Head | None, found: Mapping[Asked, int | None]) -> TopicPartition:
     if head is None:
         error = KafkaError(Local.UNKNOWN_PARTITION)
         return TopicPartition.answered(asked.topic, asked.partition, asked.offset, error=error)
     if asked.offset < 0:
         return TopicPartition(asked.topic, asked.partition, head.next if asked.offset == OFFSET_END else head.start)
-    offset = found.get((asked.topic, asked.partition))
+    offset = found.get((asked.topic, asked.partition, asked.offset))
     return TopicPartition(asked.topic, asked.partition, OFFSET_END if offset is None else offset)

@@ -1,30 +1,32 @@
-"""Messages in a row, with one list for each of their fields."""
+"""Messages in a row, as they were produced and as they are sent, with one list for each of their fields."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
-from typing import Any, Self
+from itertools import repeat
+from typing import Any, Self, overload
 
-from shim.outgoing import OnDelivery, Outgoing, Pairs
+from shim.outgoing import OnDelivery, Outgoing, RawHeaders, Row
+from shim.store.append import Draft
 
 
 @dataclass(slots=True)
 class Lot:
-    """Messages in the order in which they were produced.
-
-    An object for each message would be the plainer way. But Python's collector goes through all that live, again and
-    again while a queue fills: it took a third of the producer's time.
-    """
+    """Messages in the order in which they were produced. Nothing of a lot is changed but by `extend`."""
 
     topics: list[str] = field(default_factory=list)
     partitions: list[int] = field(default_factory=list)
     keys: list[bytes | None] = field(default_factory=list)
     values: list[bytes | None] = field(default_factory=list)
-    headers: list[Pairs | None] = field(default_factory=list)
+    headers: list[RawHeaders | None] = field(default_factory=list)
     timestamps_ms: list[int] = field(default_factory=list)
     callbacks: list[OnDelivery | None] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     queued_at: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Self:
+        """Returns a lot of these messages."""
+        return cls(*map(list, zip(*rows, strict=True)))
 
     def __len__(self) -> int:
         return len(self.topics)
@@ -37,44 +39,23 @@ class Lot:
         """How many bytes the messages take of the queue."""
         return sum(self.sizes)
 
-    def add(self, message: Outgoing) -> None:
-        """Adds a message at the end."""
-        topic, partition, key, value, headers, timestamp_ms, on_delivery, size, queued_at = message
-        self.topics.append(topic)
-        self.partitions.append(partition)
-        self.keys.append(key)
-        self.values.append(value)
-        self.headers.append(headers)
-        self.timestamps_ms.append(timestamp_ms)
-        self.callbacks.append(on_delivery)
-        self.sizes.append(size)
-        self.queued_at.append(queued_at)
-
     def extend(self, other: Self) -> None:
         """Adds messages at the end."""
         for column, more in zip(self._columns(), other._columns(), strict=True):
             column.extend(more)
 
-    def cut(self, count: int) -> Self:
-        """Takes the first messages away, and returns them."""
+    def split(self, count: int) -> tuple[Self, Self]:
+        """Returns the first messages, and the rest."""
         first = type(self)(*(column[:count] for column in self._columns()))
-        for column in self._columns():
-            del column[:count]
-        return first
+        return first, type(self)(*(column[count:] for column in self._columns()))
 
     def pick(self, places: Sequence[int]) -> Self:
         """Returns the messages at some places, in that order."""
-        if len(places) < 2:  # noqa: PLR2004  itemgetter makes a tuple of two and more
-            return type(self)(*([column[place] for place in places] for column in self._columns()))
-        chosen = itemgetter(*places)
-        return type(self)(*(list(chosen(column)) for column in self._columns()))
+        return type(self)(*([column[place] for place in places] for column in self._columns()))
 
     def older(self, limit: float) -> int:
         """Returns how many messages at the front were produced up to ``limit``."""
-        times = self.queued_at
-        if not times or times[0] > limit:
-            return 0
-        return next((place for place, queued_at in enumerate(times) if queued_at > limit), len(times))
+        return next((place for place, queued_at in enumerate(self.queued_at) if queued_at > limit), len(self))
 
     def _columns(self) -> Iterable[list[Any]]:
         return (
@@ -87,4 +68,46 @@ class Lot:
             self.callbacks,
             self.sizes,
             self.queued_at,
+        )
+
+
+@dataclass(slots=True)
+class Drafts(Sequence[Draft]):
+    """The messages of a lot encoded, in their order; none before it is packed.
+
+    Each `Draft` is made when it is looked at.
+    """
+
+    topics: list[str] = field(default_factory=list)
+    partitions: list[int] = field(default_factory=list)
+    tails: list[bytes] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.tails)
+
+    def __iter__(self) -> Iterator[Draft]:
+        return map(Draft._make, zip(self.topics, self.partitions, self.tails, repeat(None)))
+
+    @overload
+    def __getitem__(self, place: int) -> Draft: ...
+    @overload
+    def __getitem__(self, place: slice) -> Self: ...
+    def __getitem__(self, place: int | slice) -> Draft | Self:
+        if isinstance(place, slice):
+            return type(self)(self.topics[place], self.partitions[place], self.tails[place])
+        return Draft(self.topics[place], self.partitions[place], self.tails[place])
+
+    def add(self, topic: str, partition: int, tail: bytes) -> None:
+        """Adds a draft at the end."""
+        self.topics.append(topic)
+        self.partitions.append(partition)
+        self.tails.append(tail)
+
+    def pick(self, places: Sequence[int]) -> Self:
+        """Returns the drafts at some places, in that order."""
+        topics, partitions, tails = self.topics, self.partitions, self.tails
+        return type(self)(
+            [topics[place] for place in places],
+            [partitions[place] for place in places],
+            [tails[place] for place in places],
         )

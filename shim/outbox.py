@@ -3,15 +3,19 @@
 A message waits, is taken as part of a parcel, is sent with it, and is settled once: delivered, failed, timed out or
 purged, whichever comes first. It takes room until its report has been served, as librdkafka counts it; so an
 application that never polls finds the queue full.
+
+Ctrl-C may end any step of the application's thread half-way. So a message comes in by one indivisible step, and what is
+left to do is counted from what is there; only the room is kept by counters, which may then be one message wrong.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate, takewhile
 from time import monotonic, time
 
-from shim.outgoing import Outgoing
-from shim.store.append import Draft
+from shim.lot import Drafts, Lot
+from shim.outgoing import QUEUED_AT, SIZE, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Parcel:
     """Messages that go out in one transaction.
 
     Attributes:
-        entries: the messages.
+        lot: the messages; another one takes its place when some of them leave.
         epoch_ms: milliseconds from 1970 to the zero of ``time.monotonic``, when the parcel was taken.
         drafts: the messages encoded, in their order; empty until they are.
         attempts: how often it has been sent.
@@ -48,9 +52,9 @@ class Parcel:
         settled: whether every message's fate is decided; whatever is learned later counts no more.
     """
 
-    entries: list[Outgoing]
+    lot: Lot
     epoch_ms: float
-    drafts: list[Draft] = field(default_factory=list)
+    drafts: Drafts = field(default_factory=Drafts)
     attempts: int = 0
     sending: bool = False
     settled: bool = False
@@ -58,11 +62,11 @@ class Parcel:
     @property
     def packed(self) -> bool:
         """Whether every message is encoded."""
-        return len(self.drafts) == len(self.entries)
+        return len(self.drafts) == len(self.lot)
 
-    def stamp(self, entry: Outgoing) -> int:
-        """Returns a message's create time in milliseconds since 1970."""
-        return entry.timestamp_ms or int(entry.queued_at * 1000 + self.epoch_ms)
+    def stamp(self, place: int) -> int:
+        """Returns the create time of a message, in milliseconds since 1970."""
+        return self.lot.timestamps_ms[place] or int(self.lot.queued_at[place] * 1000 + self.epoch_ms)
 
 
 class Outbox:
@@ -83,46 +87,42 @@ class Outbox:
     def renew(self) -> None:
         """Begins anew, empty. For the forked child: what its parent queued, its parent sends."""
         self._lock = threading.Lock()
-        self._waiting: list[Outgoing] = []
+        self._waiting: list[Row] = []
         self._waiting_bytes = 0
         self._parcels: list[Parcel] = []
-        self._messages = self._bytes = 0
+        self._room_messages = self._limits.queue_messages
+        self._room_bytes = self._limits.queue_bytes
         self._hurry = 0
 
-    @property
-    def messages(self) -> int:
-        """How many messages are queued, sent or delivered, and not yet reported."""
-        return self._messages
-
-    @property
-    def bytes(self) -> int:
-        """How many bytes these take."""
-        return self._bytes
-
-    def undelivered(self) -> tuple[int, int]:
-        """Returns how many messages, and bytes, would be lost if the process ended now."""
+    def __len__(self) -> int:
+        """How many messages are not settled yet."""
         with self._lock:
-            entries = [*self._waiting, *(entry for parcel in self._parcels for entry in parcel.entries)]
-        return len(entries), sum(entry.size for entry in entries)
+            return len(self._waiting) + sum(len(parcel.lot) for parcel in self._parcels)
 
-    def put(self, entry: Outgoing) -> None:
+    @property
+    def size(self) -> int:
+        """How many bytes these messages have."""
+        with self._lock:
+            return _size(self._waiting) + sum(parcel.lot.size for parcel in self._parcels)
+
+    def put(self, message: Row) -> None:
         """Queues a message.
 
         Raises:
             BufferError: the queue is full.
         """
+        size = message[SIZE]
         with self._lock:
-            limits, size = self._limits, entry.size
-            if self._messages >= limits.queue_messages or self._bytes + size > limits.queue_bytes:
+            if not self._room_messages > 0 or size > self._room_bytes:
                 raise BufferError("Local: Queue full")
-            self._messages += 1
-            self._bytes += size
+            self._room_messages -= 1
+            self._room_bytes -= size
             self._waiting_bytes += size
-            waiting = self._waiting
-            waiting.append(entry)
+            self._waiting.append(message)
             # Nobody looks yet, or whoever looks waits for more than there now is.
-            due = len(waiting) == 1 or len(waiting) == limits.batch_messages
-            due = due or self._waiting_bytes - size < limits.batch_bytes <= self._waiting_bytes
+            limits, waiting_bytes = self._limits, self._waiting_bytes
+            due = len(self._waiting) in (1, limits.batch_messages)
+            due = due or waiting_bytes - size < limits.batch_bytes <= waiting_bytes
         if due:
             self.on_due()
 
@@ -139,7 +139,7 @@ class Outbox:
             if not self._waiting:
                 return None
             now = monotonic()
-            rest = self._waiting[0].queued_at + self._limits.linger_s - now
+            rest = self._waiting[0][QUEUED_AT] + self._limits.linger_s - now
             if rest > 0 and not self._due():
                 return rest
             parcel = Parcel(self._cut(self._fitting()), epoch_ms=(time() - now) * 1000)
@@ -156,33 +156,29 @@ class Outbox:
         most = self._limits.batch_messages
         if self._waiting_bytes <= self._limits.batch_bytes:
             return most
-        total = 0
-        for count, entry in enumerate(self._waiting[:most]):
-            total += entry.size
-            if total > self._limits.batch_bytes:
-                return max(count, 1)
-        return most
+        sizes = accumulate(message[SIZE] for message in self._waiting[:most])
+        fitting = sum(1 for _ in takewhile(lambda total: total <= self._limits.batch_bytes, sizes))
+        return max(fitting, 1)
 
-    def _cut(self, count: int) -> list[Outgoing]:
+    def _cut(self, count: int) -> Lot:
         """Takes the oldest messages away from those that wait."""
-        if not count:
-            return []
-        taken, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._waiting_bytes = self._waiting_bytes - size_of(taken) if self._waiting else 0
-        return taken
+        taken = self._waiting[:count]
+        del self._waiting[:count]
+        self._waiting_bytes = self._waiting_bytes - _size(taken) if self._waiting else 0
+        return Lot.of(taken) if taken else Lot()
 
-    def replace(self, parcel: Parcel, packed: Sequence[Outgoing], entries: list[Outgoing], drafts: list[Draft]) -> bool:
+    def replace(self, parcel: Parcel, packed: Lot, kept: Lot, drafts: Drafts) -> bool:
         """Puts the messages that can go in the place of those that were packed; False when these are no longer all."""
         with self._lock:
-            if parcel.settled or parcel.entries is not packed:
+            if parcel.settled or parcel.lot is not packed:
                 return False
-            parcel.entries, parcel.drafts = entries, drafts
+            parcel.lot, parcel.drafts = kept, drafts
             return True
 
     def begin(self, parcel: Parcel) -> bool:
         """Marks a parcel as being sent: from now on it stays whole. Returns False when nothing is left of it."""
         with self._lock:
-            if not parcel.entries and not parcel.settled:
+            if not parcel.lot and not parcel.settled:
                 self._abandon(parcel)
             parcel.sending = not parcel.settled
             return parcel.sending
@@ -195,13 +191,14 @@ class Outbox:
     def unpack(self, parcel: Parcel) -> None:
         """Lets a parcel be encoded again."""
         with self._lock:
-            parcel.drafts = []
+            parcel.drafts = Drafts()
 
     def split(self, parcel: Parcel, count: int) -> Parcel:
         """Leaves the first messages in a parcel, and returns another one with the rest, behind it."""
         with self._lock:
-            rest = Parcel(parcel.entries[count:], parcel.epoch_ms, parcel.drafts[count:], settled=parcel.settled)
-            parcel.entries, parcel.drafts = parcel.entries[:count], parcel.drafts[:count]
+            parcel.lot, behind = parcel.lot.split(count)
+            rest = Parcel(behind, parcel.epoch_ms, parcel.drafts[count:], settled=parcel.settled)
+            parcel.drafts = parcel.drafts[:count]
             if not parcel.settled:
                 self._parcels.insert(self._parcels.index(parcel) + 1, rest)
         return rest
@@ -211,66 +208,65 @@ class Outbox:
         with self._lock:
             if parcel.settled:
                 return False
-            parcel.settled = True
-            self._parcels.remove(parcel)
+            self._abandon(parcel)
             return True
 
-    def expired(self) -> list[Outgoing]:
+    def expired(self) -> Lot:
         """Takes away the messages that have been under way for too long, and returns them.
 
         A parcel that is being sent is given up as a whole, when the time of its last message is over.
         """
         limit = monotonic() - self._limits.timeout_s
+        found = Lot()
         with self._lock:
-            found: list[Outgoing] = []
             for parcel in self._parcels.copy():
-                old = _older(parcel.entries, limit)
-                if old and old == len(parcel.entries):
-                    found += self._abandon(parcel)
+                old = parcel.lot.older(limit)
+                if old and old == len(parcel.lot):
+                    found.extend(self._abandon(parcel))
                 elif old and not parcel.sending:
-                    found += parcel.entries[:old]
-                    parcel.entries, parcel.drafts = parcel.entries[old:], parcel.drafts[old:]
-            return found + self._cut(_older(self._waiting, limit))
+                    expired, parcel.lot = parcel.lot.split(old)
+                    parcel.drafts = parcel.drafts[old:]
+                    found.extend(expired)
+            waiting = enumerate(self._waiting)
+            old = next((place for place, one in waiting if one[QUEUED_AT] > limit), len(self._waiting))
+            found.extend(self._cut(old))
+        return found
 
-    def purge(self, *, queued: bool, sent: bool) -> tuple[list[Outgoing], list[Outgoing]]:
+    def purge(self, *, queued: bool, sent: bool) -> tuple[Lot, Lot]:
         """Takes messages away, and returns those that no parcel under way holds, and those that one does."""
+        waiting, under_way = Lot(), Lot()
         with self._lock:
-            parcels = [one for one in self._parcels if (sent if one.sending else queued)]
-            from_parcels = [(one.sending, self._abandon(one)) for one in parcels]
-            waiting = self._cut(len(self._waiting)) if queued else []
-        still = [entry for sending, entries in from_parcels if not sending for entry in entries]
-        return still + waiting, [entry for sending, entries in from_parcels if sending for entry in entries]
+            for parcel in self._parcels.copy():
+                if parcel.sending and sent:
+                    under_way.extend(self._abandon(parcel))
+                elif queued and not parcel.sending:
+                    waiting.extend(self._abandon(parcel))
+            if queued:
+                waiting.extend(self._cut(len(self._waiting)))
+        return waiting, under_way
 
-    def _abandon(self, parcel: Parcel) -> list[Outgoing]:
-        parcel.settled = True
-        self._parcels.remove(parcel)
-        return parcel.entries
-
-    def remove(self, parcel: Parcel, places: Iterable[int]) -> list[Outgoing]:
+    def remove(self, parcel: Parcel, places: Iterable[int]) -> Lot:
         """Takes single messages out of a parcel, and returns them."""
         gone = set(places)
         with self._lock:
             if parcel.settled:
-                return []
-            found = [entry for place, entry in enumerate(parcel.entries) if place in gone]
-            parcel.entries = [entry for place, entry in enumerate(parcel.entries) if place not in gone]
-            parcel.drafts = [draft for place, draft in enumerate(parcel.drafts) if place not in gone]
-            return found
+                return Lot()
+            lot, left = parcel.lot, [place for place in range(len(parcel.lot)) if place not in gone]
+            parcel.lot = lot.pick(left)
+            parcel.drafts = parcel.drafts.pick(left)
+            return lot.pick(sorted(gone))
 
     def release(self, messages: int, size: int) -> None:
         """Gives back the room of messages whose reports have been served."""
         with self._lock:
-            self._messages -= messages
-            self._bytes -= size
+            self._room_messages += messages
+            self._room_bytes += size
+
+    def _abandon(self, parcel: Parcel) -> Lot:
+        parcel.settled = True
+        self._parcels.remove(parcel)
+        return parcel.lot
 
 
-def size_of(entries: Sequence[Outgoing]) -> int:
-    """Returns how many bytes messages take of the queue."""
-    return sum(entry.size for entry in entries)
-
-
-def _older(entries: Sequence[Outgoing], limit: float) -> int:
-    """How many messages at the front were produced before ``limit``."""
-    if not entries or entries[0].queued_at > limit:
-        return 0
-    return next((place for place, entry in enumerate(entries) if entry.queued_at > limit), len(entries))
+def _size(messages: Iterable[Row]) -> int:
+    return sum(message[SIZE] for message in messages)

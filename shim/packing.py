@@ -8,17 +8,15 @@ from shim.codes import Broker, Local
 from shim.delivery import Reporter
 from shim.errors import KafkaError, from_postgres
 from shim.json_view import considered_views, first_sight, parsed_view
+from shim.lot import Drafts, Lot
 from shim.outbox import Outbox, Parcel
-from shim.outgoing import ANY_PARTITION, Outgoing
+from shim.outgoing import ANY_PARTITION, paired
 from shim.routes import Learned, Routes
 from shim.store import append
-from shim.store.append import Draft
 from shim.store.pool import Pool
 from shim.store.rows import encode_tail
 from shim.store.topics import Texts
 from shim.store.values import JSON_NULL, View
-
-_DRAFT = tuple.__new__  # a NamedTuple's own constructor costs three times as much
 
 
 class Packing:
@@ -49,29 +47,29 @@ class Packing:
         Raises:
             psycopg.Error: Postgres is gone; the parcel stays as it was.
         """
-        entries = parcel.entries
+        lot = parcel.lot
         try:
-            drafts, refused = self._encode(entries, parcel.epoch_ms)
+            drafts, refused = self._encode(lot, parcel.epoch_ms)
         except psycopg.Error as failure:
             error = from_postgres(failure)
             if error.retriable():
                 raise
             self._reporter.undeliverable(parcel, error)
             return
-        kept = [entry for place, entry in enumerate(entries) if place not in refused] if refused else [*entries]
-        if self._outbox.replace(parcel, entries, kept, drafts):
+        kept = lot if not refused else lot.pick([place for place in range(len(lot)) if place not in refused])
+        if self._outbox.replace(parcel, lot, kept, drafts):
             for place, error in refused.items():
-                self._reporter.failed([entries[place]], error)
+                self._reporter.failed(lot.pick([place]), error)
 
-    def _encode(self, entries: Sequence[Outgoing], epoch_ms: float) -> tuple[list[Draft], dict[int, KafkaError]]:
+    def _encode(self, lot: Lot, epoch_ms: float) -> tuple[Drafts, dict[int, KafkaError]]:
         """Returns the drafts of the messages that can go, and by their places why the others cannot."""
-        routes, unwritable = self._look_up({entry.topic for entry in entries})
-        views = considered_views([entry.value for entry in entries], self._judge, careful=self.careful)
-        drafts: list[Draft] = []
+        routes, unwritable = self._look_up(set(lot.topics))
+        views = considered_views(lot.values, self._judge, careful=self.careful)
+        drafts = Drafts()
         refused: dict[int, KafkaError] = {}
-        write = drafts.append
-        for place, entry in enumerate(entries):
-            topic, partition, key, value, headers, timestamp_ms, _, _, queued_at = entry
+        columns = (lot.topics, lot.partitions, lot.keys, lot.values, lot.headers, lot.timestamps_ms, lot.queued_at)
+        for place, fields in enumerate(zip(*columns, strict=True)):
+            topic, partition, key, value, headers, timestamp_ms, queued_at = fields
             route = routes.get(topic)
             if route is None:
                 refused[place] = unwritable.get(topic) or KafkaError(Broker.UNKNOWN_TOPIC_OR_PART)
@@ -83,7 +81,7 @@ class Packing:
                 continue
             stamp = timestamp_ms or int(queued_at * 1000 + epoch_ms)
             view = views.get(place) or first_sight(value or b"")
-            write(_DRAFT(Draft, (topic, partition, encode_tail(key, value, headers, stamp, view), None)))
+            drafts.add(topic, partition, encode_tail(key, value, paired(headers), stamp, view))
         return drafts, refused
 
     def _look_up(self, names: Collection[str]) -> Learned:
@@ -100,9 +98,8 @@ class Packing:
             return append.judge_json(conn, self._texts, values)
 
 
-def without_view(parcel: Parcel, place: int, sqlstate: str) -> Draft:
-    """Returns the draft of a message whose JSON view Postgres refused: the view is null, and says why."""
-    entry, draft = parcel.entries[place], parcel.drafts[place]
-    view = View(f"{parsed_view(entry.value).encoding}-{sqlstate}", JSON_NULL)
-    tail = encode_tail(entry.key, entry.value, entry.headers, parcel.stamp(entry), view)
-    return draft._replace(tail=tail)
+def without_view(parcel: Parcel, place: int, sqlstate: str) -> bytes:
+    """Returns the tail of a message whose JSON view Postgres refused: the view is null, and says why."""
+    message = parcel.lot[place]
+    view = View(f"{parsed_view(message.value).encoding}-{sqlstate}", JSON_NULL)
+    return encode_tail(message.key, message.value, paired(message.headers), parcel.stamp(place), view)

@@ -25,17 +25,35 @@ def checked_one(partition: object) -> TopicPartition:
     return partition
 
 
-def of_message(message: object, doing: str) -> list[TopicPartition]:
-    """Returns where a message ends: the partition with the offset behind it.
+def named(message: object, offsets: object, doing: str) -> list[TopicPartition]:
+    """Returns the partitions that a call names: where a message ends, or a list of them.
 
     Args:
-        message: a message.
-        doing: what is to be done with its offset.
+        message: a message, or None.
+        offsets: a list of partitions, or None.
+        doing: what is to be done with the offsets.
 
     Raises:
-        TypeError: it is none.
-        KafkaException: it is an event.
+        ValueError: both are given.
+        TypeError: one is of another kind.
+        KafkaException: the message is an event.
     """
+    if message is not None and offsets is not None:
+        raise ValueError("message and offsets are mutually exclusive")
+    return checked(offsets) if message is None else _behind(message, doing)
+
+
+@contextmanager
+def prefixing(attempt: str) -> Iterator[None]:
+    """Puts what was attempted in front of the text of a KafkaException."""
+    try:
+        yield
+    except KafkaException as failure:
+        raise prefixed(failure, attempt) from None
+
+
+def _behind(message: object, doing: str) -> list[TopicPartition]:
+    """A message's partition, with the offset behind it."""
     if not isinstance(message, Message):
         raise TypeError("expected confluent_kafka.cimpl.Message")
     error = message.error()
@@ -46,12 +64,3 @@ def of_message(message: object, doing: str) -> list[TopicPartition]:
     behind = OFFSET_INVALID if offset is None else offset + 1
     place = (topic or "", -1 if partition is None else partition)
     return [TopicPartition(*place, behind, None, -1 if epoch is None else epoch)]
-
-
-@contextmanager
-def prefixing(attempt: str) -> Iterator[None]:
-    """Puts what was attempted in front of the text of a KafkaException."""
-    try:
-        yield
-    except KafkaException as failure:
-        raise prefixed(failure, attempt) from None

@@ -79,14 +79,14 @@ class Pipeline:
 
     def renew(self) -> None:
         """Begins anew in a forked child, empty; what the parent queued stays with the parent."""
-        left = self.outbox.messages
+        left = len(self.outbox)
         for part in (self._inbox, self.outbox, self._packer, self._sender):
             part.renew()
         if left:
             self._notices.log(Severity.INFO, "FORK", f"{left} messages stay with the process that produced them")
 
     def __len__(self) -> int:
-        return self.outbox.messages + self._inbox.notices
+        return len(self.outbox) + len(self._inbox)
 
     def poll(self, seconds: float) -> int:
         """Serves what waits for the application, or the first that comes; returns how much that was."""
@@ -133,7 +133,7 @@ class Pipeline:
         _alive.discard(self)
         self._packer.close()
         self._sender.close()
-        messages, size = self.outbox.undelivered()
+        messages, size = len(self.outbox), self.outbox.size
         if messages:
             lost = f"{_counted(messages, 'message')} ({_counted(size, 'byte')})"
             self._settings.log(
@@ -159,8 +159,8 @@ class Pipeline:
             client_id=settings.client_id,
             started=self._started,
             events=len(self._inbox),
-            messages=self.outbox.messages,
-            bytes=self.outbox.bytes,
+            messages=len(self),
+            bytes=self.outbox.size,
             most_messages=settings.queue_max_messages,
             most_bytes=settings.queue_max_bytes,
             sent_messages=self._sender.sent_messages,

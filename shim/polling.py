@@ -107,22 +107,28 @@ class Polling:
     def messages(self, consumer: object, most: int, seconds: float) -> list[Message]:
         """Returns messages and events: so many, or what came in time, or before the group wanted something.
 
+        Inside a rebalance callback there are none, whatever the time: the assignment is about to change.
+
         Raises:
             RuntimeError: the consumer was closed meanwhile.
         """
         end = inf if seconds < 0 else monotonic() + seconds
         messages: list[Message] = []
+        if self._listener.telling:
+            return messages
         self._activity.left_at = None
         try:
             while True:
                 self._tend(consumer)
                 messages += self.reader.take(most - len(messages))
                 left = end - monotonic()
-                # A batch that is not full goes out before a rebalance, which would come between it and its commit.
-                if len(messages) >= most or left <= 0 or (messages and self.group.restless):
+                if len(messages) >= most or left <= 0:
                     return messages
                 if not self.reader.hungry or self._retry_at > monotonic():
                     self._wait(left)
+                # A batch that is not full goes out before a rebalance, which would come between it and its commit.
+                if messages and self.group.restless:
+                    return messages
         except BaseException:  # a callback's, or a signal's: what was to be handed out comes next time
             self.reader.events.extendleft(reversed(messages))
             raise
@@ -130,8 +136,6 @@ class Polling:
             self._activity.left_at = monotonic()
             if self.reader.events:
                 self._bell.ring()  # they come before any record
-            if self.reader.events:
-                self._bell.ring()
 
     def close(self, consumer: object) -> None:
         """Gives everything back, commits what is stored, leaves the group; within seconds, whatever is down.
@@ -169,7 +173,7 @@ class Polling:
         """Does whatever there is to do besides handing out messages."""
         if self.closed:
             raise RuntimeError("Consumer closed")
-        self._bell.answer(monotonic() + _LOOK_SECONDS)
+        self._bell.answer()
         self._start()
         self._statistics.tell(self._notices)
         self._inbox.serve()
@@ -179,6 +183,7 @@ class Polling:
         self._inbox.serve()
         if self.closed:
             raise RuntimeError("Consumer closed")
+        self._bell.due = monotonic() + _LOOK_SECONDS
 
     def _start(self) -> None:
         """Starts what runs beside all consumers, once in each process."""

@@ -80,17 +80,17 @@ class Producer:
             RuntimeError: the producer has been closed.
         """
         tell = on_delivery if callback is None else callback
-        entry = compose(topic, value, key, partition, tell, timestamp, headers, self._largest)
+        message = compose(topic, value, key, partition, tell, timestamp, headers, self._largest)
         if self._closed:
             raise RuntimeError(_CLOSED)
-        if entry.partition != ANY_PARTITION:
-            self._check_partition(entry)
+        if partition != ANY_PARTITION:
+            self._check_partition(topic, partition)
         try:
-            self._put(entry)
+            self._put(message)
         except BufferError:
-            if not self._settings.block_on_full or entry.size > self._settings.queue_max_bytes:
+            if not self._settings.block_on_full:
                 raise
-            self._put_when_there_is_room(entry)
+            self._put_when_there_is_room(Outgoing(*message))
 
     def produce_batch(
         self,
@@ -163,11 +163,11 @@ class Producer:
             TypeError: the connection is of another driver, or an argument of another kind.
             RuntimeError: the producer has been closed.
         """
-        entry = compose(topic, value, key, partition, None, timestamp, headers, self._largest)
+        message = Outgoing(*compose(topic, value, key, partition, None, timestamp, headers, self._largest))
         conn = psycopg_connection(connection)
         pipeline = self._open_pipeline()
-        stamp = entry.timestamp_ms or int(time() * 1000)
-        join(conn, pipeline.pool, pipeline.texts, pipeline.routes, entry, stamp)
+        stamp = message.timestamp_ms or int(time() * 1000)
+        join(conn, pipeline.pool, pipeline.texts, pipeline.routes, message, stamp)
 
     def poll(self, timeout: float = -1) -> int:
         """Serves callbacks; returns how much was served, or 0 when nothing came in time.
@@ -284,19 +284,19 @@ class Producer:
         self._open_pipeline()
         raise KafkaException(KafkaError(Local.NOT_CONFIGURED, _NO_TRANSACTIONS))
 
-    def _check_partition(self, entry: Outgoing) -> None:
-        known = self._pipeline.routes.partitions(entry.topic)
-        if known is not None and not 0 <= entry.partition < known:
+    def _check_partition(self, topic: str, partition: int) -> None:
+        known = self._pipeline.routes.partitions(topic)
+        if known is not None and not 0 <= partition < known:
             raise refused(Local.UNKNOWN_PARTITION)
 
-    def _put_when_there_is_room(self, entry: Outgoing) -> None:
+    def _put_when_there_is_room(self, message: Outgoing) -> None:
         deadline = monotonic() + self._settings.message_timeout_s
         while True:
             self._pipeline.make_room()
             try:
-                return self._put(entry._replace(queued_at=monotonic()))
+                return self._put(message._replace(queued_at=monotonic()))
             except BufferError:
-                if monotonic() > deadline:
+                if message.size > self._settings.queue_max_bytes or monotonic() > deadline:
                     raise
 
 

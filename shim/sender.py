@@ -14,7 +14,7 @@ from shim.codes import Local
 from shim.delivery import Reporter
 from shim.errors import KafkaError, from_postgres
 from shim.notices import Notices
-from shim.outbox import Outbox, Parcel, size_of
+from shim.outbox import Outbox, Parcel
 from shim.packing import Packing, without_view
 from shim.routes import Routes, numbered_by_kafka
 from shim.store import append, durability
@@ -170,7 +170,7 @@ class Sender(Part):
         if not parcel.packed and not parcel.settled:
             self._packing.pack(parcel)
             return 0.0
-        if self._reserved is None and 0 < self._most < len(parcel.entries):
+        if self._reserved is None and 0 < self._most < len(parcel.lot):
             self._parts.insert(1, self._outbox.split(parcel, self._most))
         if not self._outbox.begin(parcel):
             self._done()
@@ -208,7 +208,7 @@ class Sender(Part):
         except SequencerError as numbered:
             self._outbox.unsent(parcel)
             self._routes.forget(numbered.topic)
-            places = [place for place, entry in enumerate(parcel.entries) if entry.topic == numbered.topic]
+            places = [place for place, topic in enumerate(parcel.lot.topics) if topic == numbered.topic]
             self._reporter.failed(self._outbox.remove(parcel, places), numbered_by_kafka(numbered.topic))
         except AsynchronousCommitError:
             self._give_up(parcel, KafkaError(Local.INVALID_ARG, _NOT_DURABLE))
@@ -252,8 +252,8 @@ class Sender(Part):
 
     def _stored(self, parcel: Parcel, offsets: Sequence[int | None], topics: Collection[str]) -> None:
         self._notices.well()
-        self.sent_messages += len(parcel.entries)
-        self.sent_bytes += size_of(parcel.entries)
+        self.sent_messages += len(parcel.lot)
+        self.sent_bytes += parcel.lot.size
         self._reporter.delivered(parcel, offsets)
         self._done()
         self.on_stored(topics)
@@ -268,10 +268,10 @@ class Sender(Part):
             if parcel.attempts <= self._demands.retries:
                 raise failure
             self._give_up(parcel, error)
-        elif len(parcel.entries) == 1 or (failure.sqlstate or "").startswith(_SETUP_CLASSES):
+        elif len(parcel.lot) == 1 or (failure.sqlstate or "").startswith(_SETUP_CLASSES):
             self._give_up(parcel, error)
         else:
-            self._most = max(1, len(parcel.entries) // 2)
+            self._most = max(1, len(parcel.lot) // 2)
 
     def _set_aside(self, parcel: Parcel, refusal: Refusal, error: KafkaError) -> None:
         """Goes on without the message that Postgres refused, or without its JSON view if only that is at fault."""
@@ -281,11 +281,11 @@ class Sender(Part):
             self._outbox.unpack(parcel)
             return
         if refusal.column == "payload":
-            bare = without_view(parcel, place, refusal.sqlstate)
-            if bare != parcel.drafts[place]:
-                parcel.drafts[place] = bare
+            tail = without_view(parcel, place, refusal.sqlstate)
+            if tail != parcel.drafts.tails[place]:
+                parcel.drafts.tails[place] = tail
                 return
-        self._most = min(_NARROW, max(1, len(parcel.entries) // 2))
+        self._most = min(_NARROW, max(1, len(parcel.lot) // 2))
         self._reporter.failed(self._outbox.remove(parcel, [place]), error)
 
     def _give_up(self, parcel: Parcel, error: KafkaError) -> None:

@@ -56,8 +56,8 @@ class TakingTurns(Protocol):
         """Raises RuntimeError after ``close()``."""
 
 
-def in_turn(refusal: str) -> Callable[[F], F]:
-    """Makes a method wait for other threads' calls, and refuse after ``close()`` with this text."""
+def in_turn(refusal: str | None) -> Callable[[F], F]:
+    """Makes a method wait for other threads' calls, and refuse after ``close()`` with this text, if there is one."""
 
     def decorate(method: F) -> F:
         @wraps(method)
@@ -65,7 +65,8 @@ def in_turn(refusal: str) -> Callable[[F], F]:
             turn = self._turn
             taken = turn.seize(False) or turn.wait()
             try:
-                self._require_open(refusal)
+                if refusal is not None:
+                    self._require_open(refusal)
                 with turn.lent():
                     return method(self, *args, **kwargs)
             finally:

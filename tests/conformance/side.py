@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pytest
 
+from migrator.embedded.process import wait_until
 from tests.conformance.differences import DIFFERENCES
 
 FamilyName = Literal["kafka", "shim"]
@@ -139,12 +140,18 @@ class Side:
         name = name or self.name("topic")
         new = self.admin.NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
         self.cluster.create_topics([new], operation_timeout=ADMIN_SECONDS)[name].result(ADMIN_SECONDS)
+        assert wait_until(lambda: self._has_leaders(name, partitions), ADMIN_SECONDS)
         return name
 
     def close(self) -> None:
         """Close what the test left open, the newest first."""
-        for end in reversed(self._opened):
-            end()
+        while self._opened:
+            self._opened.pop()()
+        self.__dict__.pop("cluster", None)
+
+    def _has_leaders(self, topic: str, partitions: int) -> bool:
+        found = self.cluster.list_topics(topic, ADMIN_SECONDS).topics[topic].partitions
+        return len(found) == partitions and all(partition.leader >= 0 for partition in found.values())
 
     def _end_producer(self, producer: Any) -> None:
         with contextlib.suppress(RuntimeError, self.api.KafkaException):  # closed by the test, or nothing to purge
@@ -153,5 +160,12 @@ class Side:
             producer.close()
 
     def _end_consumer(self, consumer: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # closed by the test
+        bare = None
+        try:
             consumer.close()
+        except RuntimeError:  # closed by the test
+            pass
+        except self.error as error:  # what the original lets out when a callback fails; it is no exception
+            bare = error
+        if bare is not None:
+            raise self.api.KafkaException(bare)

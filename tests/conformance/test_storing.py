@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from migrator.embedded.process import wait_until
 from tests.conformance.records import fill, offsets, serve, take
 from tests.conformance.side import WAIT_SECONDS, Side
 
@@ -113,6 +114,10 @@ def test_nothing_new_calls_nobody(side: Side) -> None:
     take(consumer, 3)
     consumer.pause([tp])
     serve([consumer], lambda: called)
-    before = len(called)
-    assert consumer.poll(0.3) is None
-    assert len(called) == before
+
+    def silent() -> bool:
+        before = len(called)
+        return consumer.poll(0.3) is None and len(called) == before
+
+    assert wait_until(silent, WAIT_SECONDS)
+    assert {frozenset(offsets(partitions).items()) for _, partitions in called} == {frozenset({((tp.topic, 0), 3)})}

@@ -1,0 +1,238 @@
+"""The producer's queue: what waits, what is due, what is given up, and that nothing is counted twice."""
+
+import time
+from math import inf
+
+import pytest
+
+from shim.lot import Drafts, Lot
+from shim.outbox import Limits, Outbox, Parcel
+from shim.outgoing import QUEUED_AT, SIZE, Outgoing, Row
+
+ROOMY = Limits(queue_messages=100, queue_bytes=1000, batch_messages=10, batch_bytes=100, linger_s=0, timeout_s=inf)
+
+
+def limits(**changes: float) -> Limits:
+    names = {name: getattr(ROOMY, name) for name in Limits.__slots__}
+    return Limits(**{**names, **changes})
+
+
+def outgoing(name: str = "m", size: int = 1, age: float = 0.0, timestamp_ms: int = 0) -> Row:
+    return "topic", -1, None, name.encode(), None, timestamp_ms, None, size, time.monotonic() - age
+
+
+def filled(outbox: Outbox, *messages: Row) -> Outbox:
+    for message in messages:
+        outbox.put(message)
+    return outbox
+
+
+def taken(outbox: Outbox) -> Parcel:
+    parcel = outbox.take()
+    assert isinstance(parcel, Parcel)
+    return parcel
+
+
+def names(lot: Lot) -> list[str]:
+    return [(value or b"").decode() for value in lot.values]
+
+
+def packed(parcel: Parcel) -> Parcel:
+    for value in parcel.lot.values:
+        parcel.drafts.add("topic", 0, value or b"")
+    return parcel
+
+
+def test_the_places_of_a_row() -> None:
+    assert Outgoing._fields[SIZE] == "size"
+    assert Outgoing._fields[QUEUED_AT] == "queued_at"
+
+
+@pytest.mark.parametrize(("changes", "fits"), [({"queue_messages": 3}, 3), ({"queue_bytes": 25}, 2)], ids=str)
+def test_what_fits(changes: dict[str, int], fits: int) -> None:
+    outbox = Outbox(limits(**changes))
+    for _ in range(fits):
+        outbox.put(outgoing(size=10))
+    with pytest.raises(BufferError, match=r"^Local: Queue full$"):
+        outbox.put(outgoing(size=10))
+    assert (len(outbox), outbox.size) == (fits, 10 * fits)
+    outbox.release(1, 10)
+    outbox.put(outgoing(size=10))
+
+
+def test_room_comes_back_with_the_report_alone() -> None:
+    outbox = filled(Outbox(limits(queue_messages=1)), outgoing())
+    assert outbox.settle(taken(outbox))
+    with pytest.raises(BufferError):
+        outbox.put(outgoing())
+    outbox.release(1, 1)
+    outbox.put(outgoing())
+
+
+def test_the_packer_is_woken_when_it_matters() -> None:
+    rung: list[int] = []
+    outbox = Outbox(limits(batch_messages=4, batch_bytes=100, linger_s=60))
+    outbox.on_due = lambda: rung.append(len(outbox))
+    for size in (1, 1, 1, 1, 1, 60, 60):
+        outbox.put(outgoing(size=size))
+    assert rung == [1, 4, 7]
+    outbox.hurry(1)
+    assert rung == [1, 4, 7, 7]
+
+
+def test_messages_linger_until_they_are_many() -> None:
+    outbox = Outbox(limits(linger_s=60, batch_messages=3))
+    assert outbox.take() is None
+    filled(outbox, outgoing("a"), outgoing("b"))
+    rest = outbox.take()
+    assert isinstance(rest, float)
+    assert 0 < rest <= 60
+    outbox.put(outgoing("c"))
+    assert names(taken(outbox).lot) == ["a", "b", "c"]
+
+
+def test_messages_linger_until_one_is_old() -> None:
+    outbox = filled(Outbox(limits(linger_s=60)), outgoing("a", age=61), outgoing("b"))
+    assert names(taken(outbox).lot) == ["a", "b"]
+
+
+def test_messages_linger_until_somebody_flushes() -> None:
+    outbox = filled(Outbox(limits(linger_s=60)), outgoing("a"))
+    outbox.hurry(1)
+    outbox.hurry(1)
+    outbox.hurry(-1)
+    assert names(taken(outbox).lot) == ["a"]
+    outbox.hurry(-1)
+    outbox.put(outgoing("b"))
+    assert isinstance(outbox.take(), float)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parcels"),
+    [
+        ([1] * 25, [10, 10, 5]),
+        ([40, 40, 40, 40, 40], [2, 2, 1]),
+        ([500, 1, 500], [1, 1, 1]),
+        ([100, 100], [1, 1]),
+        ([50, 50, 1], [2, 1]),
+    ],
+    ids=str,
+)
+def test_a_parcel_is_bounded(sizes: list[int], parcels: list[int]) -> None:
+    outbox = Outbox(limits(queue_bytes=10_000))
+    filled(outbox, *(outgoing(str(number), size) for number, size in enumerate(sizes)))
+    found = [taken(outbox).lot for _ in parcels]
+    assert [len(lot) for lot in found] == parcels
+    assert [name for lot in found for name in names(lot)] == [str(number) for number in range(len(sizes))]
+    assert outbox.take() is None
+
+
+def test_the_create_time() -> None:
+    before = time.time() * 1000
+    parcel = taken(filled(Outbox(ROOMY), outgoing(), outgoing(timestamp_ms=77)))
+    after = time.time() * 1000
+    assert before - 1 <= parcel.stamp(0) <= after
+    assert parcel.stamp(1) == 77
+
+
+def test_a_parcel_is_settled_once() -> None:
+    outbox = filled(Outbox(ROOMY), outgoing())
+    parcel = taken(outbox)
+    assert outbox.begin(parcel)
+    assert outbox.settle(parcel)
+    assert not outbox.settle(parcel)
+    assert not outbox.begin(parcel)
+
+
+def test_purge_tells_what_was_sent_from_what_was_not() -> None:
+    outbox = Outbox(limits(batch_messages=1))
+    filled(outbox, outgoing("sent"), outgoing("packed"), outgoing("waits"))
+    sent = taken(outbox)
+    assert outbox.begin(sent)
+    waiting = taken(outbox)
+    assert outbox.purge(queued=False, sent=False) == (Lot(), Lot())
+    queued, under_way = outbox.purge(queued=True, sent=False)
+    assert (names(queued), names(under_way)) == (["packed", "waits"], [])
+    assert (sent.settled, waiting.settled) == (False, True)
+    queued, under_way = outbox.purge(queued=True, sent=True)
+    assert (names(queued), names(under_way)) == ([], ["sent"])
+    assert not outbox.settle(sent)
+    assert (len(outbox), outbox.size) == (0, 0)
+
+
+def test_messages_expire_one_by_one_while_they_can_be_told_apart() -> None:
+    outbox = Outbox(limits(timeout_s=10, batch_messages=2))
+    filled(outbox, outgoing("a", age=12), outgoing("b", age=5), outgoing("c", age=4), outgoing("d"))
+    parcel = packed(taken(outbox))
+    assert names(outbox.expired()) == ["a"]
+    assert (names(parcel.lot), len(parcel.drafts)) == (["b"], 1)
+    assert outbox.expired() == Lot()
+    assert (len(outbox), outbox.size) == (3, 3)
+
+
+def test_what_waits_expires_too() -> None:
+    outbox = filled(Outbox(limits(timeout_s=10, linger_s=60)), outgoing("a", age=12), outgoing("b"))
+    assert names(outbox.expired()) == ["a"]
+    assert isinstance(outbox.take(), float)
+
+
+def test_a_parcel_that_is_being_sent_expires_as_a_whole() -> None:
+    """Its outcome is that of all of its messages."""
+    outbox = Outbox(limits(timeout_s=10))
+    filled(outbox, outgoing("a", age=12), outgoing("b", age=9))
+    parcel = packed(taken(outbox))
+    assert outbox.begin(parcel)
+    assert outbox.expired() == Lot()
+    outbox.unsent(parcel)
+    assert names(outbox.expired()) == ["a"]
+    assert outbox.begin(parcel)
+    late = Outbox(limits(timeout_s=8))
+    filled(late, outgoing("a", age=12), outgoing("b", age=9))
+    whole = packed(taken(late))
+    assert late.begin(whole)
+    assert names(late.expired()) == ["a", "b"]
+    assert not late.settle(whole)
+
+
+def test_a_split_parcel_keeps_its_messages_and_their_order() -> None:
+    outbox = filled(Outbox(ROOMY), *(outgoing(name) for name in "abcde"))
+    first = packed(taken(outbox))
+    rest = outbox.split(first, 2)
+    assert (names(first.lot), names(rest.lot)) == (["a", "b"], ["c", "d", "e"])
+    assert rest.drafts.tails == [b"c", b"d", b"e"]
+    queued, _ = outbox.purge(queued=True, sent=True)
+    assert names(queued) == ["a", "b", "c", "d", "e"]
+    assert (first.settled, rest.settled) == (True, True)
+
+
+def test_single_messages_are_taken_out() -> None:
+    outbox = filled(Outbox(ROOMY), *(outgoing(name) for name in "abc"))
+    parcel = packed(taken(outbox))
+    assert names(outbox.remove(parcel, [0, 2])) == ["a", "c"]
+    assert (names(parcel.lot), parcel.drafts.tails) == (["b"], [b"b"])
+    assert names(outbox.remove(parcel, [0])) == ["b"]
+    assert not outbox.begin(parcel)
+    assert (len(outbox), outbox.size) == (0, 0)
+
+
+def test_what_changed_under_the_packer_is_packed_again() -> None:
+    outbox = Outbox(limits(timeout_s=10))
+    filled(outbox, outgoing("a", age=12), outgoing("b"))
+    parcel = taken(outbox)
+    before = parcel.lot
+    outbox.expired()
+    assert (names(before), names(parcel.lot)) == (["a", "b"], ["b"])
+    drafts = Drafts(["topic", "topic"], [0, 0], [b"a", b"b"])
+    assert not outbox.replace(parcel, before, before, drafts)
+    assert outbox.replace(parcel, parcel.lot, parcel.lot, drafts[1:])
+    assert parcel.packed
+    outbox.unpack(parcel)
+    assert not parcel.packed
+
+
+def test_a_forked_child_begins_empty() -> None:
+    outbox = filled(Outbox(ROOMY), outgoing(), outgoing())
+    taken(outbox)
+    outbox.renew()
+    assert (len(outbox), outbox.size) == (0, 0)
+    assert outbox.take() is None
