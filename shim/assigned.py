@@ -117,10 +117,16 @@ class Assigned:
             raise KafkaException(KafkaError(Local.STATE if heard_of else Local.UNKNOWN_PARTITION))
         return self.cursors[tp]
 
-    def forget(self) -> None:
-        """Is assigned nothing, without a word to anybody: in a forked child, whose parent has the partitions."""
-        self.cursors = {}
+    def renew(self, *, kept: bool) -> None:
+        """Begins anew in a forked child, without a word to anybody: what is stored is its parent's to commit.
+
+        Args:
+            kept: whether the partitions stay assigned, each where it stands.
+        """
+        self.cursors = dict(self.cursors) if kept else {}
         self.changes += 1
+        for cursor in self.cursors.values():
+            cursor.stored, cursor.beside = OFFSET_INVALID, None
 
     def pause(self, partitions: Iterable[TopicPartition], *, paused: bool) -> None:
         """Pauses or resumes partitions; a pause lasts over later assignments. Ones never assigned are passed over."""

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Collection, Sequence
+from math import inf
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ from psycopg import pq
 
 from shim.assigned import Assigned
 from shim.bell import Bell
-from shim.codes import Local
+from shim.borrowed import psycopg_connection
+from shim.codes import Broker, Local
 from shim.committer import Fence, Order, Outcome, commit, failed
 from shim.constants import OFFSET_INVALID
 from shim.cursor import Cursor
@@ -20,6 +22,7 @@ from shim.errors import KafkaError, KafkaException
 from shim.notices import Notices
 from shim.request import Deadline, ask, prefixed
 from shim.settings import Settings, Severity
+from shim.store import groups, isolation
 from shim.store.fetch import TP
 from shim.topic_partition import TopicPartition
 
@@ -85,6 +88,7 @@ class Commits:
         self._under_way = 0
         self._landed = threading.Condition(threading.Lock())
         self._pending: list[_Pending] = []
+        self._waits_until = inf
 
     @property
     def interval_s(self) -> float:
@@ -99,6 +103,10 @@ class Commits:
     def stored(self) -> list[TopicPartition]:
         """Returns what is assigned, with the offsets that were stored since the last commit, OFFSET_INVALID else."""
         return [_stored(one, newer=True) for _, one in sorted(self._assigned.cursors.items())]
+
+    def hurry(self, seconds: float) -> None:
+        """Lets all that is to be waited for from now on take so long together, at most."""
+        self._waits_until = monotonic() + seconds
 
     def stop(self, fatal: KafkaError) -> None:
         """Commits nothing any more."""
@@ -143,30 +151,54 @@ class Commits:
         if self.fatal is not None or not any(one.offset >= 0 for one in partitions):
             return
         try:
-            self._tell(self._commit(partitions, Deadline(seconds)))
+            self._tell(self._commit(partitions, Deadline(self._patience(seconds))))
         except KafkaException as failure:
             self._tell(failed(partitions, failure.args[0]))
 
-    def inside(self, caller: Caller, partitions: list[TopicPartition]) -> None:
+    def inside(self, connection: object, partitions: list[TopicPartition]) -> None:
         """Commits in a transaction of the application's own, which is to fail with it.
 
         Raises:
             KafkaException: it may not: another consumer holds the partition, there is nothing to commit, or there is
                 no transaction.
+            TypeError: there is no psycopg connection in what was given.
             psycopg.Error: what Postgres refused.
         """
+        caller = psycopg_connection(connection)
+        _begin(connection)
         if caller.autocommit and caller.info.transaction_status == pq.TransactionStatus.IDLE:
             raise KafkaException(KafkaError(Local.STATE, _NO_TRANSACTION))
         self._check(partitions, own=caller)
         outcome = commit(caller, self._database.committing, self.fence, partitions)
         _raise(outcome)
         tps = frozenset((one.topic, one.partition) for one in partitions if one.offset >= 0)
+        if self.fence.member_id is not None and not isolation.sees_the_present(caller, self._database.committing):
+            self._confirm(self.fence.member_id, tps)
         self._pending = [*(one for one in self._pending if one.open), _Pending(caller, tps)]
+
+    def _confirm(self, member_id: str, tps: frozenset[TP]) -> None:
+        """Asks outside of the transaction whether the partitions are still held; they are locked, so they will be."""
+        database, fence = self._database, self.fence
+        try:
+            held = ask(
+                database.pool,
+                Deadline(self._settings.statement_timeout_s),
+                lambda conn: groups.read_assignment(conn, database.grouping, fence.group_id, member_id).held,
+            )
+        except KafkaException as failure:
+            if not isinstance(failure.__cause__, groups.UnknownMemberError):
+                raise
+            raise prefixed(KafkaException(KafkaError(Broker.UNKNOWN_MEMBER_ID)), "Commit failed") from failure
+        if any(held.get(tp) != fence.epochs[tp] for tp in tps & fence.epochs.keys()):
+            raise prefixed(KafkaException(KafkaError(Broker.ILLEGAL_GENERATION)), "Commit failed")
 
     def finish(self, seconds: float) -> bool:
         """Waits for the commits in the background; returns whether they are done. Signals interrupt the wait."""
         with self._landed:
-            return self._landed.wait_for(lambda: self._under_way == 0, max(0.0, seconds))
+            return self._landed.wait_for(lambda: self._under_way == 0, self._patience(seconds))
+
+    def _patience(self, seconds: float) -> float:
+        return max(0.0, min(seconds, self._waits_until - monotonic()))
 
     def _commit(self, partitions: list[TopicPartition], deadline: Deadline) -> Outcome:
         self._check(partitions)
@@ -224,6 +256,13 @@ class Commits:
             self._bell.ring()
         elif error is not None and error.code() != Local.NO_OFFSET:
             self._notices.log(Severity.WARNING, "COMMITFAIL", f"Offset commit failed: {error.str()}")
+
+
+def _begin(connection: Any) -> None:
+    """Lets SQLAlchemy's connection know that it is used: else its ``commit()`` does nothing, and the offset is lost."""
+    in_transaction = getattr(connection, "in_transaction", None)
+    if callable(in_transaction) and not in_transaction():
+        connection.begin()
 
 
 def _raise(outcome: Outcome) -> None:

@@ -7,8 +7,7 @@ from operator import index
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from shim import credentials, metadata
-from shim.borrowed import psycopg_connection
+from shim import credentials
 from shim.codes import Local
 from shim.config import Kind, parse
 from shim.constants import OFFSET_STORED
@@ -141,6 +140,8 @@ class Consumer:
                     message = self._polling.message(self, longest)
             return message
         finally:
+            if self._polling.closing:
+                self._end_call()
             if taken:
                 turn.give_back()
 
@@ -250,9 +251,8 @@ class Consumer:
         """Commits offsets in the application's own transaction: they come true with its effects, or not at all.
 
         So each message has its effects exactly once, whatever crashes. While the transaction is open nobody else can
-        take the partitions over; if somebody has by now, this raises, and the transaction had better be rolled back.
-        What ``commit()`` does by itself would come in between, so it needs ``enable.auto.commit`` or
-        ``enable.auto.offset.store`` switched off.
+        take the partitions over; if somebody has by now, this raises, and the transaction has to be rolled back. It
+        needs ``enable.auto.commit`` or ``enable.auto.offset.store`` switched off.
 
         Args:
             connection: a psycopg connection in, or at the beginning of, a transaction; a SQLAlchemy ``Session`` or
@@ -270,8 +270,7 @@ class Consumer:
         if settings.enable_auto_commit and settings.enable_auto_offset_store:
             text = "commit_in needs enable.auto.commit or enable.auto.offset.store to be false"
             raise KafkaException(KafkaError(Local.STATE, f"{Local.STATE.text}: {text}"))
-        caller = psycopg_connection(connection)
-        self._polling.commits.inside(caller, self._to_commit(message, offsets))
+        self._polling.commits.inside(connection, self._to_commit(message, offsets))
 
     @in_turn(_CLOSED)
     def store_offsets(self, message: Message | None = None, offsets: list[TopicPartition] | None = None) -> None:
@@ -322,14 +321,12 @@ class Consumer:
     @in_turn(_HANDLE_CLOSED)
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
         """Returns the cluster with all topics, or one."""
-        database = self._polling.database
-        return metadata.list_topics(database.pool, database.schemas, topic, timeout)
+        return self._lookup.list_topics(topic, timeout)
 
     @in_turn(_HANDLE_CLOSED)
     def cluster_id(self, timeout: float = -1) -> str:
         """Returns what identifies the queue."""
-        database = self._polling.database
-        return metadata.cluster_id(database.pool, database.schemas, timeout)
+        return self._lookup.cluster_id(timeout)
 
     @in_turn(_CLOSED)
     def consumer_group_metadata(self) -> bytes:
@@ -354,11 +351,9 @@ class Consumer:
     def close(self) -> None:
         """Gives the partitions back, commits what is stored if ``enable.auto.commit`` says so, and leaves the group.
 
-        It takes seconds at most, whatever is down. Again, it does nothing.
+        It takes seconds at most. In a callback or a signal's handler it ends the call under way, which then closes.
         """
-        if not self._polling.closed:
-            _alive.discard(self)
-            self._polling.close(self)
+        self._polling.end()
 
     def __enter__(self) -> Self:
         return self
@@ -375,6 +370,12 @@ class Consumer:
     def _renew(self) -> None:
         self._turn = Turn()
         self._polling.renew()
+
+    def _end_call(self) -> None:
+        if self._polling.closing and not self._polling.closed and not self._turn.depth:
+            _alive.discard(self)
+            with self._turn.lent():
+                self._polling.close(self)
 
     def _refuse_protocol(self, protocol: str, text: str) -> None:
         if self._polling.group.protocol == protocol:

@@ -7,8 +7,9 @@ import psycopg
 
 from shim import environment
 from shim.committer import Committer, committer_for
+from shim.ringer import Ringer, ringer_for
 from shim.settings import Settings
-from shim.store import fetch, groups, offsets, topics
+from shim.store import fetch, groups, isolation, offsets, topics
 from shim.store.coordinator import Coordinator, coordinator_for
 from shim.store.pool import Connection, pool_for
 from shim.store.statements import Schemas
@@ -40,7 +41,7 @@ class Database:
         schemas: where the queue's tables are.
         fetching: the statements of `shim.store.fetch`.
         grouping: those of `shim.store.groups`.
-        committing: those of `shim.store.offsets`.
+        committing: those of `shim.store.offsets` and `shim.store.isolation`.
         describing: those of `shim.store.topics`.
     """
 
@@ -51,7 +52,7 @@ class Database:
         self.schemas = Schemas({"queue": settings.schema})
         self.fetching = fetch.load(self.schemas)
         self.grouping = groups.load(self.schemas)
-        self.committing = offsets.load(self.schemas)
+        self.committing = {**offsets.load(self.schemas), **isolation.load(self.schemas)}
         self.describing = topics.load(self.schemas)
 
     @property
@@ -63,6 +64,11 @@ class Database:
     def coordinator(self) -> Coordinator:
         """Keeps members in their groups."""
         return coordinator_for(self.pool, self.schemas)
+
+    @property
+    def ringer(self) -> Ringer:
+        """Wakes consumers that wait."""
+        return ringer_for(self.pool, self.schemas)
 
     @property
     def committer(self) -> Committer:

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple, Protocol
 from shim.codes import Local
 from shim.constants import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE
 from shim.errors import KafkaError
-from shim.lot import Lot
 from shim.message import Message
 from shim.outbox import Outbox, Parcel
-from shim.outgoing import OnDelivery
+from shim.outgoing import ON_DELIVERY, SIZE, OnDelivery, Row, size_of
 from shim.store.records import header_pairs
 
 _NO_OFFSET = -1001
@@ -43,7 +42,9 @@ class Inbox:
     def renew(self) -> None:
         """Begins anew, empty. For the forked child."""
         self._events: deque[Event] = deque()
-        self._arrived = threading.Condition(threading.Lock())
+        # Ctrl-C cannot come between a bare lock's being taken and its block; within a condition's own methods it can.
+        self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
 
     def __len__(self) -> int:
         """How much waits: of reports, the messages are counted."""
@@ -51,18 +52,18 @@ class Inbox:
 
     def post(self, event: Event) -> None:
         """Adds an event, from any thread."""
-        with self._arrived:
+        with self._lock:
             self._events.append(event)
             self._arrived.notify_all()
 
     def wake(self) -> None:
         """Ends every wait: something may have changed that is no event."""
-        with self._arrived:
+        with self._lock:
             self._arrived.notify_all()
 
     def wait(self, seconds: float) -> None:
         """Returns when there is an event, when woken, or when the time is over. Signals interrupt it."""
-        with self._arrived:
+        with self._lock:
             if not self._events:
                 self._arrived.wait(seconds)
 
@@ -78,11 +79,11 @@ class Inbox:
         return served
 
     def _first(self) -> Event | None:
-        with self._arrived:
+        with self._lock:
             return self._events[0] if self._events else None
 
     def _drop(self, event: Event) -> None:
-        with self._arrived:
+        with self._lock:
             if self._events and self._events[0] is event:
                 self._events.popleft()
 
@@ -112,14 +113,13 @@ class Stored(NamedTuple):
     offsets: Sequence[int | None]
     timestamps_ms: Sequence[int]
 
-    def report(self, place: int, lot: Lot, latency: float) -> tuple[KafkaError | None, Message]:
+    def report(self, place: int, row: Row, known_at: float) -> tuple[KafkaError | None, Message]:
         """Returns what a message's callback is called with."""
+        topic, _, key, value, _, _, _, queued_at, *raw = row
         offset = self.offsets[place]
-        where = (lot.topics[place], self.partitions[place], _NO_OFFSET if offset is None else offset)
-        stamp = (TIMESTAMP_CREATE_TIME, self.timestamps_ms[place])
-        return None, Message.from_report(
-            *where, lot.keys[place], lot.values[place], header_pairs(lot.headers[place]), stamp, latency
-        )
+        where = (topic, self.partitions[place], _NO_OFFSET if offset is None else offset)
+        when = (TIMESTAMP_CREATE_TIME, self.timestamps_ms[place])
+        return None, Message.from_report(*where, key, value, header_pairs(raw), when, known_at - queued_at)
 
 
 class Failed(NamedTuple):
@@ -127,18 +127,18 @@ class Failed(NamedTuple):
 
     error: KafkaError
 
-    def report(self, place: int, lot: Lot, latency: float) -> tuple[KafkaError | None, Message]:
+    def report(self, _place: int, row: Row, known_at: float) -> tuple[KafkaError | None, Message]:
         """Returns what a message's callback is called with."""
-        where = (lot.topics[place], lot.partitions[place], _NO_OFFSET)
-        what = (lot.keys[place], lot.values[place], header_pairs(lot.headers[place]))
-        return self.error, Message.from_report(*where, *what, _NO_TIMESTAMP, latency, self.error)
+        topic, partition, key, value, _, _, _, queued_at, *raw = row
+        what = (topic, partition, _NO_OFFSET, key, value, header_pairs(raw))
+        return self.error, Message.from_report(*what, _NO_TIMESTAMP, known_at - queued_at, self.error)
 
 
 class Reports:
     """Delivery reports of messages that have a callback.
 
     Args:
-        lot: the messages.
+        rows: the messages.
         fate: what became of them.
         on_delivery: the producer's callback, for those that have none of their own.
         release: gives back the room of messages: how many, and how many bytes.
@@ -146,30 +146,30 @@ class Reports:
 
     def __init__(
         self,
-        lot: Lot,
+        rows: Sequence[Row],
         fate: Stored | Failed,
         on_delivery: OnDelivery | None,
         release: Callable[[int, int], None],
     ) -> None:
-        self._lot = lot
+        self._rows = rows
         self._fate = fate
         self._on_delivery = on_delivery
         self._release = release
         self._known_at = monotonic()
-        self._left = iter(range(len(lot)))
+        self._left = iter(range(len(rows)))
 
     def __len__(self) -> int:
         return length_hint(self._left)
 
     def serve(self) -> int:
         """Calls the callbacks."""
-        served, lot = 0, self._lot
+        served = 0
         for place in self._left:
             served += 1
-            self._release(1, lot.sizes[place])
-            own: Any = lot.callbacks[place]
-            tell: Any = self._on_delivery if own is None else own
-            tell(*self._fate.report(place, lot, self._known_at - lot.queued_at[place]))
+            row = self._rows[place]
+            self._release(1, row[SIZE])
+            tell: Any = self._on_delivery if row[ON_DELIVERY] is None else row[ON_DELIVERY]
+            tell(*self._fate.report(place, row, self._known_at))
         return served
 
 
@@ -212,49 +212,49 @@ class Reporter:
 
     def delivered(self, parcel: Parcel, offsets: Sequence[int | None]) -> None:
         """Settles a parcel that was stored, at these offsets, unless it was given up meanwhile."""
-        lot, drafts = parcel.lot, parcel.drafts
+        rows, drafts = parcel.rows, parcel.drafts
         if not self._outbox.settle(parcel):
             return
         if self._only_errors:
-            self._release(len(lot), lot.size)
+            self._release(len(rows), size_of(rows))
             self._inbox.wake()
             return
-        heard = self._heard(lot)
+        heard = self._heard(rows)
         if heard:
             partitions = [drafts.partitions[place] for place in heard]
             stamps = [parcel.stamp(place) for place in heard]
-            self._post(lot, heard, Stored(partitions, [offsets[place] for place in heard], stamps))
-        self._keep_count(lot, heard)
+            self._post(rows, heard, Stored(partitions, [offsets[place] for place in heard], stamps))
+        self._keep_count(rows, heard)
 
     def undeliverable(self, parcel: Parcel, error: KafkaError) -> None:
         """Settles a parcel that cannot be stored."""
-        lot = parcel.lot
+        rows = parcel.rows
         if self._outbox.settle(parcel):
-            self.failed(lot, error)
+            self.failed(rows, error)
 
     def expire(self) -> None:
         """Settles the messages that have been under way for too long."""
         self.failed(self._outbox.expired(), KafkaError(Local.MSG_TIMED_OUT))
 
-    def failed(self, lot: Lot, error: KafkaError) -> None:
+    def failed(self, rows: Sequence[Row], error: KafkaError) -> None:
         """Reports that messages, which no parcel holds any more, were not stored, and why."""
-        heard = self._heard(lot)
+        heard = self._heard(rows)
         if heard:
-            self._post(lot, heard, Failed(error))
-        self._keep_count(lot, heard)
+            self._post(rows, heard, Failed(error))
+        self._keep_count(rows, heard)
 
-    def _heard(self, lot: Lot) -> Sequence[int]:
+    def _heard(self, rows: Sequence[Row]) -> Sequence[int]:
         """The places of the messages with a callback."""
         if self._on_delivery is not None:
-            return range(len(lot))
-        return [place for place, callback in enumerate(lot.callbacks) if callback is not None]
+            return range(len(rows))
+        return [place for place, row in enumerate(rows) if row[ON_DELIVERY] is not None]
 
-    def _post(self, lot: Lot, heard: Sequence[int], fate: Stored | Failed) -> None:
-        spoken = lot if len(heard) == len(lot) else lot.pick(heard)
+    def _post(self, rows: Sequence[Row], heard: Sequence[int], fate: Stored | Failed) -> None:
+        spoken = rows if len(heard) == len(rows) else [rows[place] for place in heard]
         self._inbox.post(Reports(spoken, fate, self._on_delivery, self._release))
 
-    def _keep_count(self, lot: Lot, heard: Sequence[int]) -> None:
-        silent = len(lot) - len(heard)
+    def _keep_count(self, rows: Sequence[Row], heard: Sequence[int]) -> None:
+        silent = len(rows) - len(heard)
         if silent:
-            size = lot.size - sum(lot.sizes[place] for place in heard)
+            size = size_of(rows) - sum(rows[place][SIZE] for place in heard)
             self._inbox.post(Silence(silent, size, self._release))

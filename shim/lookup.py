@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
+from shim import metadata
 from shim.codes import Broker, Local
 from shim.constants import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID
 from shim.database import Database
 from shim.errors import KafkaError, KafkaException
+from shim.metadata import ClusterMetadata
 from shim.request import Deadline, prefixed, read
 from shim.settings import Settings
 from shim.store import fetch, offsets
@@ -29,6 +31,14 @@ class Lookup:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
+
+    def list_topics(self, topic: str | None, seconds: float) -> ClusterMetadata:
+        """Returns the cluster with all topics, or one; see `shim.metadata.list_topics`."""
+        return metadata.list_topics(self._database.pool, self._database.schemas, topic, seconds)
+
+    def cluster_id(self, seconds: float) -> str:
+        """Returns what identifies the queue; see `shim.metadata.cluster_id`."""
+        return metadata.cluster_id(self._database.pool, self._database.schemas, seconds)
 
     def committed(self, partitions: list[TopicPartition], seconds: float) -> list[TopicPartition]:
         """Returns what the group has committed, OFFSET_INVALID where that is nothing.

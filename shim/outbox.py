@@ -9,13 +9,13 @@ left to do is counted from what is there; only the room is kept by counters, whi
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 from time import monotonic, time
 
-from shim.lot import Drafts, Lot
-from shim.outgoing import QUEUED_AT, SIZE, Row
+from shim.drafts import Drafts
+from shim.outgoing import QUEUED_AT, SIZE, TIMESTAMP_MS, Row, size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Parcel:
     """Messages that go out in one transaction.
 
     Attributes:
-        lot: the messages; another one takes its place when some of them leave.
+        rows: the messages; another list takes its place when some of them leave.
         epoch_ms: milliseconds from 1970 to the zero of ``time.monotonic``, when the parcel was taken.
         drafts: the messages encoded, in their order; empty until they are.
         attempts: how often it has been sent.
@@ -52,7 +52,7 @@ class Parcel:
         settled: whether every message's fate is decided; whatever is learned later counts no more.
     """
 
-    lot: Lot
+    rows: list[Row]
     epoch_ms: float
     drafts: Drafts = field(default_factory=Drafts)
     attempts: int = 0
@@ -62,11 +62,12 @@ class Parcel:
     @property
     def packed(self) -> bool:
         """Whether every message is encoded."""
-        return len(self.drafts) == len(self.lot)
+        return len(self.drafts) == len(self.rows)
 
     def stamp(self, place: int) -> int:
         """Returns the create time of a message, in milliseconds since 1970."""
-        return self.lot.timestamps_ms[place] or int(self.lot.queued_at[place] * 1000 + self.epoch_ms)
+        row = self.rows[place]
+        return row[TIMESTAMP_MS] or int(row[QUEUED_AT] * 1000 + self.epoch_ms)
 
 
 class Outbox:
@@ -97,28 +98,28 @@ class Outbox:
     def __len__(self) -> int:
         """How many messages are not settled yet."""
         with self._lock:
-            return len(self._waiting) + sum(len(parcel.lot) for parcel in self._parcels)
+            return len(self._waiting) + sum(len(parcel.rows) for parcel in self._parcels)
 
     @property
     def size(self) -> int:
         """How many bytes these messages have."""
         with self._lock:
-            return _size(self._waiting) + sum(parcel.lot.size for parcel in self._parcels)
+            return size_of(self._waiting) + sum(size_of(parcel.rows) for parcel in self._parcels)
 
-    def put(self, message: Row) -> None:
+    def put(self, row: Row) -> None:
         """Queues a message.
 
         Raises:
             BufferError: the queue is full.
         """
-        size = message[SIZE]
+        size = row[SIZE]
         with self._lock:
             if not self._room_messages > 0 or size > self._room_bytes:
                 raise BufferError("Local: Queue full")
             self._room_messages -= 1
             self._room_bytes -= size
             self._waiting_bytes += size
-            self._waiting.append(message)
+            self._waiting.append(row)
             # Nobody looks yet, or whoever looks waits for more than there now is.
             limits, waiting_bytes = self._limits, self._waiting_bytes
             due = len(self._waiting) in (1, limits.batch_messages)
@@ -139,7 +140,7 @@ class Outbox:
             if not self._waiting:
                 return None
             now = monotonic()
-            rest = self._waiting[0][QUEUED_AT] + self._limits.linger_s - now
+            rest: float = self._waiting[0][QUEUED_AT] + self._limits.linger_s - now
             if rest > 0 and not self._due():
                 return rest
             parcel = Parcel(self._cut(self._fitting()), epoch_ms=(time() - now) * 1000)
@@ -156,29 +157,29 @@ class Outbox:
         most = self._limits.batch_messages
         if self._waiting_bytes <= self._limits.batch_bytes:
             return most
-        sizes = accumulate(message[SIZE] for message in self._waiting[:most])
+        sizes = accumulate(row[SIZE] for row in self._waiting[:most])
         fitting = sum(1 for _ in takewhile(lambda total: total <= self._limits.batch_bytes, sizes))
         return max(fitting, 1)
 
-    def _cut(self, count: int) -> Lot:
+    def _cut(self, count: int) -> list[Row]:
         """Takes the oldest messages away from those that wait."""
         taken = self._waiting[:count]
         del self._waiting[:count]
-        self._waiting_bytes = self._waiting_bytes - _size(taken) if self._waiting else 0
-        return Lot.of(taken) if taken else Lot()
+        self._waiting_bytes = self._waiting_bytes - size_of(taken) if self._waiting else 0
+        return taken
 
-    def replace(self, parcel: Parcel, packed: Lot, kept: Lot, drafts: Drafts) -> bool:
+    def replace(self, parcel: Parcel, packed: list[Row], kept: list[Row], drafts: Drafts) -> bool:
         """Puts the messages that can go in the place of those that were packed; False when these are no longer all."""
         with self._lock:
-            if parcel.settled or parcel.lot is not packed:
+            if parcel.settled or parcel.rows is not packed:
                 return False
-            parcel.lot, parcel.drafts = kept, drafts
+            parcel.rows, parcel.drafts = kept, drafts
             return True
 
     def begin(self, parcel: Parcel) -> bool:
         """Marks a parcel as being sent: from now on it stays whole. Returns False when nothing is left of it."""
         with self._lock:
-            if not parcel.lot and not parcel.settled:
+            if not parcel.rows and not parcel.settled:
                 self._abandon(parcel)
             parcel.sending = not parcel.settled
             return parcel.sending
@@ -196,9 +197,8 @@ class Outbox:
     def split(self, parcel: Parcel, count: int) -> Parcel:
         """Leaves the first messages in a parcel, and returns another one with the rest, behind it."""
         with self._lock:
-            parcel.lot, behind = parcel.lot.split(count)
-            rest = Parcel(behind, parcel.epoch_ms, parcel.drafts[count:], settled=parcel.settled)
-            parcel.drafts = parcel.drafts[:count]
+            rest = Parcel(parcel.rows[count:], parcel.epoch_ms, parcel.drafts[count:], settled=parcel.settled)
+            parcel.rows, parcel.drafts = parcel.rows[:count], parcel.drafts[:count]
             if not parcel.settled:
                 self._parcels.insert(self._parcels.index(parcel) + 1, rest)
         return rest
@@ -211,50 +211,46 @@ class Outbox:
             self._abandon(parcel)
             return True
 
-    def expired(self) -> Lot:
+    def expired(self) -> list[Row]:
         """Takes away the messages that have been under way for too long, and returns them.
 
         A parcel that is being sent is given up as a whole, when the time of its last message is over.
         """
         limit = monotonic() - self._limits.timeout_s
-        found = Lot()
+        found: list[Row] = []
         with self._lock:
             for parcel in self._parcels.copy():
-                old = parcel.lot.older(limit)
-                if old and old == len(parcel.lot):
-                    found.extend(self._abandon(parcel))
+                old = _older(parcel.rows, limit)
+                if old and old == len(parcel.rows):
+                    found += self._abandon(parcel)
                 elif old and not parcel.sending:
-                    expired, parcel.lot = parcel.lot.split(old)
-                    parcel.drafts = parcel.drafts[old:]
-                    found.extend(expired)
-            waiting = enumerate(self._waiting)
-            old = next((place for place, one in waiting if one[QUEUED_AT] > limit), len(self._waiting))
-            found.extend(self._cut(old))
-        return found
+                    found += parcel.rows[:old]
+                    parcel.rows, parcel.drafts = parcel.rows[old:], parcel.drafts[old:]
+            return found + self._cut(_older(self._waiting, limit))
 
-    def purge(self, *, queued: bool, sent: bool) -> tuple[Lot, Lot]:
+    def purge(self, *, queued: bool, sent: bool) -> tuple[list[Row], list[Row]]:
         """Takes messages away, and returns those that no parcel under way holds, and those that one does."""
-        waiting, under_way = Lot(), Lot()
+        waiting: list[Row] = []
+        under_way: list[Row] = []
         with self._lock:
             for parcel in self._parcels.copy():
                 if parcel.sending and sent:
-                    under_way.extend(self._abandon(parcel))
+                    under_way += self._abandon(parcel)
                 elif queued and not parcel.sending:
-                    waiting.extend(self._abandon(parcel))
+                    waiting += self._abandon(parcel)
             if queued:
-                waiting.extend(self._cut(len(self._waiting)))
+                waiting += self._cut(len(self._waiting))
         return waiting, under_way
 
-    def remove(self, parcel: Parcel, places: Iterable[int]) -> Lot:
+    def remove(self, parcel: Parcel, places: Iterable[int]) -> list[Row]:
         """Takes single messages out of a parcel, and returns them."""
         gone = set(places)
         with self._lock:
             if parcel.settled:
-                return Lot()
-            lot, left = parcel.lot, [place for place in range(len(parcel.lot)) if place not in gone]
-            parcel.lot = lot.pick(left)
-            parcel.drafts = parcel.drafts.pick(left)
-            return lot.pick(sorted(gone))
+                return []
+            rows, left = parcel.rows, [place for place in range(len(parcel.rows)) if place not in gone]
+            parcel.rows, parcel.drafts = [rows[place] for place in left], parcel.drafts.pick(left)
+            return [rows[place] for place in sorted(gone)]
 
     def release(self, messages: int, size: int) -> None:
         """Gives back the room of messages whose reports have been served."""
@@ -262,11 +258,12 @@ class Outbox:
             self._room_messages += messages
             self._room_bytes += size
 
-    def _abandon(self, parcel: Parcel) -> Lot:
+    def _abandon(self, parcel: Parcel) -> list[Row]:
         parcel.settled = True
         self._parcels.remove(parcel)
-        return parcel.lot
+        return parcel.rows
 
 
-def _size(messages: Iterable[Row]) -> int:
-    return sum(message[SIZE] for message in messages)
+def _older(rows: Sequence[Row], limit: float) -> int:
+    """How many messages at the front were produced up to ``limit``."""
+    return next((place for place, row in enumerate(rows) if row[QUEUED_AT] > limit), len(rows))

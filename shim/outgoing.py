@@ -1,6 +1,6 @@
 """A message on its way: what ``produce()`` was given, checked as the original checks it, and how much room it takes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
@@ -10,7 +10,7 @@ from shim.integers import int32, int64
 from shim.message import Headers
 
 RawHeaders = tuple[bytes | None, ...]
-"""Names and values in turn: one object, with nothing in it that Python's collector follows."""
+"""Names and values in turn."""
 OnDelivery = Callable[[KafkaError | None, Any], object]
 
 ANY_PARTITION = -1
@@ -34,34 +34,51 @@ class Outgoing(NamedTuple):
         partition: where it goes; -1 leaves it to the partitioner.
         key: the exact bytes, or None.
         value: the exact bytes, or None for a tombstone.
-        headers: names and values in their order, or None.
         timestamp_ms: its create time as the application gave it; 0 for the moment of ``produce()``.
         on_delivery: whom to tell what became of it; None for the producer's default.
         size: how many bytes it takes of the queue.
         queued_at: when it was produced, by ``time.monotonic``.
+        headers: names and values in turn, or None.
     """
 
     topic: str
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: RawHeaders | None
     timestamp_ms: int
     on_delivery: OnDelivery | None
     size: int
     queued_at: float
+    headers: RawHeaders | None
+
+    @classmethod
+    def of(cls, row: "Row") -> "Outgoing":
+        """Returns a message from its row."""
+        topic, partition, key, value, timestamp_ms, on_delivery, size, queued_at, *raw = row
+        return cls(topic, partition, key, value, timestamp_ms, on_delivery, size, queued_at, tuple(raw) or None)
 
 
-Row = tuple[str, int, bytes | None, bytes | None, RawHeaders | None, int, OnDelivery | None, int, float]
-"""The fields of an `Outgoing` as a bare tuple.
+Row = tuple[Any, ...]
+"""The fields of an `Outgoing`, with the headers' names and values in turn at the end.
 
-Python's collector ceases to follow one that holds no containers. It goes through all that it follows again and again
-while a queue fills, and took a third of the producer's time when every message was an object of a class.
+A bare tuple with nothing but bytes, texts and numbers in it is one that Python's collector soon ceases to follow. It
+goes through all that it follows again and again while a queue fills, and took a third of the producer's time when each
+message was an object of a class.
 """
 
-SIZE: Final = 7
-QUEUED_AT: Final = 8
-"""The places of two fields in a `Row`."""
+TOPIC: Final = 0
+VALUE: Final = 3
+TIMESTAMP_MS: Final = 4
+ON_DELIVERY: Final = 5
+SIZE: Final = 6
+QUEUED_AT: Final = 7
+HEADERS: Final = 8
+"""The places of some fields in a `Row`; the headers begin at the last one."""
+
+
+def size_of(rows: Iterable[Row]) -> int:
+    """Returns how many bytes messages take of the queue."""
+    return sum(row[SIZE] for row in rows)
 
 
 def refused(code: Local | Broker) -> KafkaException:
@@ -111,13 +128,14 @@ def compose(
         partition = int32(partition)
     if timestamp_ms != 0 or type(timestamp_ms) is not int:
         timestamp_ms = int64(timestamp_ms)
-    raw = None
+    raw: RawHeaders = ()
     if headers is not None:
         raw, headers_size = raw_headers(headers)
         size += headers_size
     if size + FRAME_BYTES > largest:
         raise refused(Broker.MSG_SIZE_TOO_LARGE)
-    return topic, partition, key, value, raw, timestamp_ms, on_delivery, size, monotonic()
+    row = (topic, partition, key, value, timestamp_ms, on_delivery, size, monotonic())
+    return row + raw if raw else row
 
 
 def topic_name(topic: object) -> str:
@@ -156,8 +174,8 @@ def payload(data: object, position: int) -> bytes:
     raise TypeError(f"a bytes-like object is required, not '{_type(data)}'")
 
 
-def raw_headers(headers: object) -> tuple[RawHeaders | None, int]:
-    """Returns headers as the store keeps them, None when there are none, and how many bytes Kafka's format gives them.
+def raw_headers(headers: object) -> tuple[RawHeaders, int]:
+    """Returns headers as the store keeps them, and how many bytes they take in Kafka's format.
 
     Raises:
         TypeError: neither a dict nor a list of pairs, or a value is neither text nor bytes nor None.
@@ -179,12 +197,12 @@ def raw_headers(headers: object) -> tuple[RawHeaders | None, int]:
         raw.append(name)
         raw.append(value)
         size += _framed(len(name)) + (_framed(len(value)) if value else 1)
-    return tuple(raw) or None, size
+    return tuple(raw), size
 
 
-def paired(raw: RawHeaders | None) -> Iterable[tuple[bytes, bytes | None]] | None:
-    """Returns headers as pairs."""
-    return None if raw is None else zip(raw[::2], raw[1::2], strict=True)  # type: ignore[arg-type]  # names are bytes
+def paired(raw: Sequence[bytes | None] | None) -> Iterable[tuple[bytes, bytes | None]] | None:
+    """Returns headers as pairs; None when there are none."""
+    return zip(raw[::2], raw[1::2], strict=True) if raw else None  # type: ignore[arg-type]  # names are bytes
 
 
 def _header_name(name: object) -> bytes:

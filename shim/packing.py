@@ -6,11 +6,11 @@ import psycopg
 
 from shim.codes import Broker, Local
 from shim.delivery import Reporter
+from shim.drafts import Drafts
 from shim.errors import KafkaError, from_postgres
 from shim.json_view import considered_views, first_sight, parsed_view
-from shim.lot import Drafts, Lot
 from shim.outbox import Outbox, Parcel
-from shim.outgoing import ANY_PARTITION, paired
+from shim.outgoing import ANY_PARTITION, TOPIC, VALUE, Outgoing, Row, paired
 from shim.routes import Learned, Routes
 from shim.store import append
 from shim.store.pool import Pool
@@ -47,41 +47,38 @@ class Packing:
         Raises:
             psycopg.Error: Postgres is gone; the parcel stays as it was.
         """
-        lot = parcel.lot
+        rows = parcel.rows
         try:
-            drafts, refused = self._encode(lot, parcel.epoch_ms)
+            drafts, refused = self._encode(rows, parcel.epoch_ms)
         except psycopg.Error as failure:
             error = from_postgres(failure)
             if error.retriable():
                 raise
             self._reporter.undeliverable(parcel, error)
             return
-        kept = lot if not refused else lot.pick([place for place in range(len(lot)) if place not in refused])
-        if self._outbox.replace(parcel, lot, kept, drafts):
+        kept = [row for place, row in enumerate(rows) if place not in refused] if refused else rows
+        if self._outbox.replace(parcel, rows, kept, drafts):
             for place, error in refused.items():
-                self._reporter.failed(lot.pick([place]), error)
+                self._reporter.failed([rows[place]], error)
 
-    def _encode(self, lot: Lot, epoch_ms: float) -> tuple[Drafts, dict[int, KafkaError]]:
+    def _encode(self, rows: Sequence[Row], epoch_ms: float) -> tuple[Drafts, dict[int, KafkaError]]:
         """Returns the drafts of the messages that can go, and by their places why the others cannot."""
-        routes, unwritable = self._look_up(set(lot.topics))
-        views = considered_views(lot.values, self._judge, careful=self.careful)
+        routes, unwritable = self._look_up({row[TOPIC] for row in rows})
+        views = considered_views([row[VALUE] for row in rows], self._judge, careful=self.careful)
         drafts = Drafts()
         refused: dict[int, KafkaError] = {}
-        columns = (lot.topics, lot.partitions, lot.keys, lot.values, lot.headers, lot.timestamps_ms, lot.queued_at)
-        for place, fields in enumerate(zip(*columns, strict=True)):
-            topic, partition, key, value, headers, timestamp_ms, queued_at = fields
+        for place, (topic, partition, key, value, timestamp_ms, _, _, queued_at, *raw) in enumerate(rows):
             route = routes.get(topic)
             if route is None:
                 refused[place] = unwritable.get(topic) or KafkaError(Broker.UNKNOWN_TOPIC_OR_PART)
                 continue
-            if partition == ANY_PARTITION:
-                partition = route.partition(key, queued_at)
-            elif not 0 <= partition < route.partitions:
+            chosen = route.partition(key, queued_at) if partition == ANY_PARTITION else partition
+            if not 0 <= chosen < route.partitions:
                 refused[place] = KafkaError(Local.UNKNOWN_PARTITION)
                 continue
             stamp = timestamp_ms or int(queued_at * 1000 + epoch_ms)
             view = views.get(place) or first_sight(value or b"")
-            drafts.add(topic, partition, encode_tail(key, value, paired(headers), stamp, view))
+            drafts.add(topic, chosen, encode_tail(key, value, paired(raw), stamp, view))
         return drafts, refused
 
     def _look_up(self, names: Collection[str]) -> Learned:
@@ -100,6 +97,6 @@ class Packing:
 
 def without_view(parcel: Parcel, place: int, sqlstate: str) -> bytes:
     """Returns the tail of a message whose JSON view Postgres refused: the view is null, and says why."""
-    message = parcel.lot[place]
+    message = Outgoing.of(parcel.rows[place])
     view = View(f"{parsed_view(message.value).encoding}-{sqlstate}", JSON_NULL)
     return encode_tail(message.key, message.value, paired(message.headers), parcel.stamp(place), view)

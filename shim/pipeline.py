@@ -148,6 +148,8 @@ class Pipeline:
         if now >= self._tick_due:
             self._tick_due = now + _TICK_SECONDS
             self._reporter.expire()
+            if self.outbox:
+                self._packer.wake()  # Ctrl-C may have kept a message from doing so
         if now >= self._statistics_due:
             self._statistics_due = now + self._settings.statistics_interval_s
             self._notices.statistics(self._statistics().document())

@@ -31,8 +31,7 @@ from shim.store.retention import sweeper_for
 from shim.store.watcher import Snapshot
 
 _LOOK_SECONDS = 0.1
-_LONGEST_WAIT = 0.5
-_SHORT_WAIT = 0.01
+_LONGEST_WAIT = 30.0
 _COMMIT_SECONDS = 3.0
 _PASSING = frozenset({Local.TRANSPORT, Local.RESOLVE, Local.TIMED_OUT, Local.SSL, Local.AUTHENTICATION, Local.RETRY})
 
@@ -49,6 +48,7 @@ class Polling:
         commits: commits what it worked off.
         group: its membership.
         reader: reads its partitions.
+        closing: whether it is to be closed.
         closed: whether it is closed.
     """
 
@@ -76,7 +76,7 @@ class Polling:
             self._bell,
         )
         self._statistics = ConsumerStatistics(settings, self.assigned, self.group)
-        self.closed = False
+        self.closing = self.closed = False
         self._seen = Snapshot()
         self._started = self._forked = False
         self._retry_at = 0.0
@@ -87,13 +87,12 @@ class Polling:
         """Begins anew in a forked child: as another member, and with what was assigned by hand where it stood."""
         self._inbox.renew()
         self.commits.renew()
-        if self.group.protocol is not None:
-            self.assigned.forget()
+        self.assigned.renew(kept=self.group.protocol is None)
         self.group.renew()
         self.reader.renew()
         self._seen = Snapshot()
         self._started, self._forked = False, True
-        self._bell.ring()
+        self._bell.renew()
 
     def message(self, consumer: object, seconds: float) -> Message | None:
         """Returns the next message or event; None when none came in time.
@@ -137,15 +136,23 @@ class Polling:
             if self.reader.events:
                 self._bell.ring()  # they come before any record
 
+    def end(self) -> None:
+        """Lets the call that is under way end, after which it is to be closed."""
+        self.closing = True
+        self._bell.ring()
+
     def close(self, consumer: object) -> None:
         """Gives everything back, commits what is stored, leaves the group; within seconds, whatever is down.
 
         What callbacks raise comes out at the end.
         """
+        self.commits.hurry(_COMMIT_SECONDS)
         with ExitStack() as last_first:
+            last_first.callback(self.reader.events.clear)
             last_first.callback(setattr, self, "closed", True)
-            last_first.callback(self.database.watcher.forget, self)
-            last_first.callback(self.database.committer.dismiss, self.commits)
+            if self._started:
+                last_first.callback(self.database.watcher.forget, self)
+                last_first.callback(self.database.committer.dismiss, self.commits)
             last_first.callback(self._inbox.serve)
             last_first.callback(self.commits.finish, _COMMIT_SECONDS)
             last_first.callback(self.assigned.replace, [])
@@ -154,7 +161,7 @@ class Polling:
     def watermarks(self, tp: TP) -> tuple[int, int]:
         """Returns the ends of an assigned partition as they were last seen."""
         cursor = self.assigned.cursors.get(tp)
-        low, high = (OFFSET_INVALID, OFFSET_INVALID) if cursor is None else (cursor.head or (0, 0))
+        low, high = (cursor and cursor.head) or (OFFSET_INVALID, OFFSET_INVALID)
         return low, high
 
     def rearrange(self) -> None:
@@ -164,15 +171,14 @@ class Polling:
 
     def _wait(self, left: float) -> None:
         """Waits for something to come, or to be done. Signals interrupt it."""
-        own = max(self.group.pause_s, self._retry_at - monotonic())
-        pause = min(left, own, self._statistics.pause_s, _SHORT_WAIT if self.commits.under_way else _LONGEST_WAIT)
+        retry = self._retry_at - monotonic()
+        pause = min(left, retry if retry > 0 else self.group.pause_s, self._statistics.pause_s, _LONGEST_WAIT)
         if pause > 0 and not self._bell.rung:
-            self.database.watcher.wait(self._seen.version, pause)
+            self.database.ringer.wait(self._bell, self.assigned.topics(), self._seen, pause)
 
     def _tend(self, consumer: object) -> None:
         """Does whatever there is to do besides handing out messages."""
-        if self.closed:
-            raise RuntimeError("Consumer closed")
+        self._require_open()
         self._bell.answer()
         self._start()
         self._statistics.tell(self._notices)
@@ -181,9 +187,12 @@ class Polling:
         if self._retry_at <= monotonic():
             self._go_on(consumer)
         self._inbox.serve()
-        if self.closed:
-            raise RuntimeError("Consumer closed")
+        self._require_open()
         self._bell.due = monotonic() + _LOOK_SECONDS
+
+    def _require_open(self) -> None:
+        if self.closing or self.closed:
+            raise RuntimeError("Consumer closed")
 
     def _start(self) -> None:
         """Starts what runs beside all consumers, once in each process."""

@@ -15,7 +15,18 @@ from shim.errors import KafkaError, KafkaException
 from shim.joining import join
 from shim.message import Headers
 from shim.metadata import ClusterMetadata
-from shim.outgoing import ANY_PARTITION, OnDelivery, Outgoing, batch_fields, compose, refused
+from shim.outgoing import (
+    ANY_PARTITION,
+    HEADERS,
+    QUEUED_AT,
+    SIZE,
+    OnDelivery,
+    Outgoing,
+    Row,
+    batch_fields,
+    compose,
+    refused,
+)
 from shim.pipeline import Pipeline
 
 _CLOSED = "Producer has been closed"
@@ -90,7 +101,7 @@ class Producer:
         except BufferError:
             if not self._settings.block_on_full:
                 raise
-            self._put_when_there_is_room(Outgoing(*message))
+            self._put_when_there_is_room(message)
 
     def produce_batch(
         self,
@@ -163,7 +174,7 @@ class Producer:
             TypeError: the connection is of another driver, or an argument of another kind.
             RuntimeError: the producer has been closed.
         """
-        message = Outgoing(*compose(topic, value, key, partition, None, timestamp, headers, self._largest))
+        message = Outgoing.of(compose(topic, value, key, partition, None, timestamp, headers, self._largest))
         conn = psycopg_connection(connection)
         pipeline = self._open_pipeline()
         stamp = message.timestamp_ms or int(time() * 1000)
@@ -289,14 +300,14 @@ class Producer:
         if known is not None and not 0 <= partition < known:
             raise refused(Local.UNKNOWN_PARTITION)
 
-    def _put_when_there_is_room(self, message: Outgoing) -> None:
+    def _put_when_there_is_room(self, message: Row) -> None:
         deadline = monotonic() + self._settings.message_timeout_s
         while True:
             self._pipeline.make_room()
             try:
-                return self._put(message._replace(queued_at=monotonic()))
+                return self._put((*message[:QUEUED_AT], monotonic(), *message[HEADERS:]))
             except BufferError:
-                if message.size > self._settings.queue_max_bytes or monotonic() > deadline:
+                if message[SIZE] > self._settings.queue_max_bytes or monotonic() > deadline:
                     raise
 
 

@@ -170,7 +170,7 @@ class Reader:
             self._tell_end(cursor)
 
     def _open(self, cursor: Cursor) -> bool:
-        return not cursor.paused and self._seen.gates.get(cursor.topic) != "closed"
+        return not cursor.paused and self._seen.gates.get(cursor.topic) == "open"
 
     def _known(self, cursor: Cursor) -> bool:
         """Whether the partition is there, or may be: one that was looked for in vain is told once."""

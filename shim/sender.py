@@ -15,6 +15,7 @@ from shim.delivery import Reporter
 from shim.errors import KafkaError, from_postgres
 from shim.notices import Notices
 from shim.outbox import Outbox, Parcel
+from shim.outgoing import size_of
 from shim.packing import Packing, without_view
 from shim.routes import Routes, numbered_by_kafka
 from shim.store import append, durability
@@ -170,7 +171,7 @@ class Sender(Part):
         if not parcel.packed and not parcel.settled:
             self._packing.pack(parcel)
             return 0.0
-        if self._reserved is None and 0 < self._most < len(parcel.lot):
+        if self._reserved is None and 0 < self._most < len(parcel.rows):
             self._parts.insert(1, self._outbox.split(parcel, self._most))
         if not self._outbox.begin(parcel):
             self._done()
@@ -188,8 +189,10 @@ class Sender(Part):
         if not self._parts and self._next is not None:
             self._parts.append(self._next)
             self._next = None
-            self.on_room()
-        return self._parts[0] if self._parts else None
+        if self._parts:
+            return self._parts[0]
+        self.on_room()
+        return None
 
     def _done(self) -> None:
         """Turns to what follows the oldest parcel; its outcome, if that is still open, matters no more."""
@@ -208,7 +211,7 @@ class Sender(Part):
         except SequencerError as numbered:
             self._outbox.unsent(parcel)
             self._routes.forget(numbered.topic)
-            places = [place for place, topic in enumerate(parcel.lot.topics) if topic == numbered.topic]
+            places = [place for place, topic in enumerate(parcel.drafts.topics) if topic == numbered.topic]
             self._reporter.failed(self._outbox.remove(parcel, places), numbered_by_kafka(numbered.topic))
         except AsynchronousCommitError:
             self._give_up(parcel, KafkaError(Local.INVALID_ARG, _NOT_DURABLE))
@@ -230,6 +233,7 @@ class Sender(Part):
                 durability.require_durable(conn, self._texts)
             topics.update(topic for topic, _ in place.counts)
             self._reserved = place
+            self.on_room()
 
         try:
             appended = append.append(conn, self._texts, parcel.drafts, reserved, synchronous_commit=wanted)
@@ -252,8 +256,8 @@ class Sender(Part):
 
     def _stored(self, parcel: Parcel, offsets: Sequence[int | None], topics: Collection[str]) -> None:
         self._notices.well()
-        self.sent_messages += len(parcel.lot)
-        self.sent_bytes += parcel.lot.size
+        self.sent_messages += len(parcel.rows)
+        self.sent_bytes += size_of(parcel.rows)
         self._reporter.delivered(parcel, offsets)
         self._done()
         self.on_stored(topics)
@@ -268,10 +272,10 @@ class Sender(Part):
             if parcel.attempts <= self._demands.retries:
                 raise failure
             self._give_up(parcel, error)
-        elif len(parcel.lot) == 1 or (failure.sqlstate or "").startswith(_SETUP_CLASSES):
+        elif len(parcel.rows) == 1 or (failure.sqlstate or "").startswith(_SETUP_CLASSES):
             self._give_up(parcel, error)
         else:
-            self._most = max(1, len(parcel.lot) // 2)
+            self._most = max(1, len(parcel.rows) // 2)
 
     def _set_aside(self, parcel: Parcel, refusal: Refusal, error: KafkaError) -> None:
         """Goes on without the message that Postgres refused, or without its JSON view if only that is at fault."""
@@ -285,7 +289,7 @@ class Sender(Part):
             if tail != parcel.drafts.tails[place]:
                 parcel.drafts.tails[place] = tail
                 return
-        self._most = min(_NARROW, max(1, len(parcel.lot) // 2))
+        self._most = min(_NARROW, max(1, len(parcel.rows) // 2))
         self._reporter.failed(self._outbox.remove(parcel, [place]), error)
 
     def _give_up(self, parcel: Parcel, error: KafkaError) -> None:

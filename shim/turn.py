@@ -19,15 +19,16 @@ class Turn:
     The thread that has it may call again: from a callback, or from a signal's handler while it waits.
 
     Attributes:
+        depth: how many calls are under way, each inside the one before.
         seize: takes the turn if it is free, or this thread has it already; returns whether it did.
         give_back: ends what `seize` or `wait` began, if that returned True.
     """
 
-    __slots__ = ("_identity", "_lock", "give_back", "seize")
+    __slots__ = ("_identity", "_lock", "depth", "give_back", "seize")
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._identity = 0
+        self._identity = self.depth = 0
         # The lock's own methods: every message takes this way.
         self.seize: Callable[[bool], bool] = self._lock.acquire
         self.give_back: Callable[[], None] = self._lock.release
@@ -41,9 +42,11 @@ class Turn:
     def lent(self) -> Iterator[None]:
         """Lets through, besides this thread's calls, those that bear its identity, whatever thread they come from."""
         before, self._identity = self._identity, reentry_identity.get()
+        self.depth += 1
         try:
             yield
         finally:
+            self.depth -= 1
             self._identity = before
 
 
@@ -54,6 +57,9 @@ class TakingTurns(Protocol):
 
     def _require_open(self, refusal: str) -> None:
         """Raises RuntimeError after ``close()``."""
+
+    def _end_call(self) -> None:
+        """Is called at the end of each call, in its turn."""
 
 
 def in_turn(refusal: str | None) -> Callable[[F], F]:
@@ -70,6 +76,7 @@ def in_turn(refusal: str | None) -> Callable[[F], F]:
                 with turn.lent():
                     return method(self, *args, **kwargs)
             finally:
+                self._end_call()
                 if taken:
                     turn.give_back()
 

@@ -249,8 +249,8 @@ def test_only_errors_are_reported_if_asked(side: Side) -> None:
     producer = side.producer(
         {"delivery.report.only.error": True, "on_delivery": lambda error, _: reports.append(error)}
     )
+    producer.produce(topic, b"bad", partition=7)  # first: it is refused at once when the topic is known
     producer.produce(topic, b"good")
-    producer.produce(topic, b"bad", partition=7)
     assert producer.flush(WAIT_SECONDS) == 0
     assert reports == [side.code("_UNKNOWN_PARTITION")]
 

@@ -11,6 +11,7 @@ import pytest
 from shim.delivery import Inbox, Notice, Reporter
 from shim.errors import KafkaError
 from shim.outbox import Limits, Outbox, Parcel
+from shim.outgoing import size_of
 
 LIMITS = Limits(queue_messages=100, queue_bytes=1000, batch_messages=10, batch_bytes=100, linger_s=0, timeout_s=inf)
 
@@ -28,18 +29,18 @@ class Desk:
 
     def room(self) -> int:
         """How many messages of 10 bytes still fit."""
-        message = ("topic", -1, None, None, None, 0, None, 10, time.monotonic())
+        message = ("topic", -1, None, None, 0, None, 10, time.monotonic())
         with suppress(BufferError):
             for _ in range(1000):
                 self.outbox.put(message)
         waiting, _ = self.outbox.purge(queued=True, sent=False)
-        self.outbox.release(len(waiting), waiting.size)
+        self.outbox.release(len(waiting), size_of(waiting))
         return len(waiting)
 
     def parcel(self, *callbacks: Any) -> Parcel:
         for number, callback in enumerate(callbacks):
-            content = (b"k", b"%d" % number, (b"h", None), 70 + number)
-            self.outbox.put(("topic", -1, *content, callback, 3, time.monotonic()))
+            content = (b"k", b"%d" % number, 70 + number)
+            self.outbox.put(("topic", -1, *content, callback, 3, time.monotonic(), b"h", None))
         parcel = self.outbox.take()
         assert isinstance(parcel, Parcel)
         for number in range(len(callbacks)):

@@ -5,9 +5,9 @@ from math import inf
 
 import pytest
 
-from shim.lot import Drafts, Lot
+from shim.drafts import Drafts
 from shim.outbox import Limits, Outbox, Parcel
-from shim.outgoing import QUEUED_AT, SIZE, Outgoing, Row
+from shim.outgoing import HEADERS, ON_DELIVERY, QUEUED_AT, SIZE, TIMESTAMP_MS, TOPIC, VALUE, Outgoing, Row
 
 ROOMY = Limits(queue_messages=100, queue_bytes=1000, batch_messages=10, batch_bytes=100, linger_s=0, timeout_s=inf)
 
@@ -18,7 +18,7 @@ def limits(**changes: float) -> Limits:
 
 
 def outgoing(name: str = "m", size: int = 1, age: float = 0.0, timestamp_ms: int = 0) -> Row:
-    return "topic", -1, None, name.encode(), None, timestamp_ms, None, size, time.monotonic() - age
+    return "topic", -1, None, name.encode(), timestamp_ms, None, size, time.monotonic() - age
 
 
 def filled(outbox: Outbox, *messages: Row) -> Outbox:
@@ -33,19 +33,24 @@ def taken(outbox: Outbox) -> Parcel:
     return parcel
 
 
-def names(lot: Lot) -> list[str]:
-    return [(value or b"").decode() for value in lot.values]
+def names(rows: list[Row]) -> list[str]:
+    return [row[VALUE].decode() for row in rows]
 
 
 def packed(parcel: Parcel) -> Parcel:
-    for value in parcel.lot.values:
+    for value in [row[VALUE] for row in parcel.rows]:
         parcel.drafts.add("topic", 0, value or b"")
     return parcel
 
 
 def test_the_places_of_a_row() -> None:
-    assert Outgoing._fields[SIZE] == "size"
-    assert Outgoing._fields[QUEUED_AT] == "queued_at"
+    places = {"topic": TOPIC, "value": VALUE, "timestamp_ms": TIMESTAMP_MS, "on_delivery": ON_DELIVERY, "size": SIZE}
+    places |= {"queued_at": QUEUED_AT, "headers": HEADERS}
+    assert {name: Outgoing._fields.index(name) for name in places} == places
+    assert Outgoing._fields[-1] == "headers"
+    message = Outgoing.of(("topic", 1, b"k", b"v", 2, None, 3, 4.0, b"a", b"1", b"b", None))
+    assert (message.queued_at, message.headers) == (4.0, (b"a", b"1", b"b", None))
+    assert Outgoing.of(("topic", 1, b"k", b"v", 2, None, 3, 4.0)).headers is None
 
 
 @pytest.mark.parametrize(("changes", "fits"), [({"queue_messages": 3}, 3), ({"queue_bytes": 25}, 2)], ids=str)
@@ -88,12 +93,12 @@ def test_messages_linger_until_they_are_many() -> None:
     assert isinstance(rest, float)
     assert 0 < rest <= 60
     outbox.put(outgoing("c"))
-    assert names(taken(outbox).lot) == ["a", "b", "c"]
+    assert names(taken(outbox).rows) == ["a", "b", "c"]
 
 
 def test_messages_linger_until_one_is_old() -> None:
     outbox = filled(Outbox(limits(linger_s=60)), outgoing("a", age=61), outgoing("b"))
-    assert names(taken(outbox).lot) == ["a", "b"]
+    assert names(taken(outbox).rows) == ["a", "b"]
 
 
 def test_messages_linger_until_somebody_flushes() -> None:
@@ -101,7 +106,7 @@ def test_messages_linger_until_somebody_flushes() -> None:
     outbox.hurry(1)
     outbox.hurry(1)
     outbox.hurry(-1)
-    assert names(taken(outbox).lot) == ["a"]
+    assert names(taken(outbox).rows) == ["a"]
     outbox.hurry(-1)
     outbox.put(outgoing("b"))
     assert isinstance(outbox.take(), float)
@@ -121,9 +126,9 @@ def test_messages_linger_until_somebody_flushes() -> None:
 def test_a_parcel_is_bounded(sizes: list[int], parcels: list[int]) -> None:
     outbox = Outbox(limits(queue_bytes=10_000))
     filled(outbox, *(outgoing(str(number), size) for number, size in enumerate(sizes)))
-    found = [taken(outbox).lot for _ in parcels]
-    assert [len(lot) for lot in found] == parcels
-    assert [name for lot in found for name in names(lot)] == [str(number) for number in range(len(sizes))]
+    found = [taken(outbox).rows for _ in parcels]
+    assert [len(rows) for rows in found] == parcels
+    assert [name for rows in found for name in names(rows)] == [str(number) for number in range(len(sizes))]
     assert outbox.take() is None
 
 
@@ -150,7 +155,7 @@ def test_purge_tells_what_was_sent_from_what_was_not() -> None:
     sent = taken(outbox)
     assert outbox.begin(sent)
     waiting = taken(outbox)
-    assert outbox.purge(queued=False, sent=False) == (Lot(), Lot())
+    assert outbox.purge(queued=False, sent=False) == ([], [])
     queued, under_way = outbox.purge(queued=True, sent=False)
     assert (names(queued), names(under_way)) == (["packed", "waits"], [])
     assert (sent.settled, waiting.settled) == (False, True)
@@ -165,8 +170,8 @@ def test_messages_expire_one_by_one_while_they_can_be_told_apart() -> None:
     filled(outbox, outgoing("a", age=12), outgoing("b", age=5), outgoing("c", age=4), outgoing("d"))
     parcel = packed(taken(outbox))
     assert names(outbox.expired()) == ["a"]
-    assert (names(parcel.lot), len(parcel.drafts)) == (["b"], 1)
-    assert outbox.expired() == Lot()
+    assert (names(parcel.rows), len(parcel.drafts)) == (["b"], 1)
+    assert outbox.expired() == []
     assert (len(outbox), outbox.size) == (3, 3)
 
 
@@ -182,7 +187,7 @@ def test_a_parcel_that_is_being_sent_expires_as_a_whole() -> None:
     filled(outbox, outgoing("a", age=12), outgoing("b", age=9))
     parcel = packed(taken(outbox))
     assert outbox.begin(parcel)
-    assert outbox.expired() == Lot()
+    assert outbox.expired() == []
     outbox.unsent(parcel)
     assert names(outbox.expired()) == ["a"]
     assert outbox.begin(parcel)
@@ -198,7 +203,7 @@ def test_a_split_parcel_keeps_its_messages_and_their_order() -> None:
     outbox = filled(Outbox(ROOMY), *(outgoing(name) for name in "abcde"))
     first = packed(taken(outbox))
     rest = outbox.split(first, 2)
-    assert (names(first.lot), names(rest.lot)) == (["a", "b"], ["c", "d", "e"])
+    assert (names(first.rows), names(rest.rows)) == (["a", "b"], ["c", "d", "e"])
     assert rest.drafts.tails == [b"c", b"d", b"e"]
     queued, _ = outbox.purge(queued=True, sent=True)
     assert names(queued) == ["a", "b", "c", "d", "e"]
@@ -209,7 +214,7 @@ def test_single_messages_are_taken_out() -> None:
     outbox = filled(Outbox(ROOMY), *(outgoing(name) for name in "abc"))
     parcel = packed(taken(outbox))
     assert names(outbox.remove(parcel, [0, 2])) == ["a", "c"]
-    assert (names(parcel.lot), parcel.drafts.tails) == (["b"], [b"b"])
+    assert (names(parcel.rows), parcel.drafts.tails) == (["b"], [b"b"])
     assert names(outbox.remove(parcel, [0])) == ["b"]
     assert not outbox.begin(parcel)
     assert (len(outbox), outbox.size) == (0, 0)
@@ -219,12 +224,12 @@ def test_what_changed_under_the_packer_is_packed_again() -> None:
     outbox = Outbox(limits(timeout_s=10))
     filled(outbox, outgoing("a", age=12), outgoing("b"))
     parcel = taken(outbox)
-    before = parcel.lot
+    before = parcel.rows
     outbox.expired()
-    assert (names(before), names(parcel.lot)) == (["a", "b"], ["b"])
+    assert (names(before), names(parcel.rows)) == (["a", "b"], ["b"])
     drafts = Drafts(["topic", "topic"], [0, 0], [b"a", b"b"])
     assert not outbox.replace(parcel, before, before, drafts)
-    assert outbox.replace(parcel, parcel.lot, parcel.lot, drafts[1:])
+    assert outbox.replace(parcel, parcel.rows, parcel.rows, drafts[1:])
     assert parcel.packed
     outbox.unpack(parcel)
     assert not parcel.packed

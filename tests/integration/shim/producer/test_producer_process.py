@@ -1,6 +1,7 @@
 """Forks, the end of the process, signals, and producers that are forgotten: each in a program of its own."""
 
 import gc
+import json
 import logging
 import signal
 import subprocess
@@ -167,7 +168,7 @@ sys.stdin.readline()
     )
     assert wait_until(lambda: values(migrated) == [b"1"], WAIT_SECONDS)
     _, errors = process.communicate("go on\n", timeout=60)
-    assert (process.returncode, errors) == (0, "")
+    assert process.returncode == 0, errors
 
 
 @pytest.mark.parametrize("call", ["flush()", "poll()", "close()"])
@@ -187,6 +188,45 @@ while True:
     _, errors = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == -signal.SIGINT
     assert "KeyboardInterrupt" in errors
+
+
+def test_ctrl_c_at_any_moment_leaves_whole_messages_and_a_working_producer(
+    migrated: Connection, migrated_url: str
+) -> None:
+    make_topic(migrated, "topic", 3)
+    program = """
+import json, random
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+producer = Producer({"shim.dsn": sys.argv[1], "linger.ms": 1, "queue.buffering.max.messages": 1000000})
+told, sure, strikes, number = [], ["0"], 0, 0
+producer.produce("topic", "0", "0", headers={"h": "0"})
+assert producer.flush(30) == 0
+while strikes < 300:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0002, 0.001))
+        while True:
+            number += 1
+            text = str(number)
+            report = lambda error, message, text=text: told.append((text, message.value().decode()))
+            producer.produce("topic", text, text, headers={"h": text}, on_delivery=report)
+            sure.append(text)
+            producer.poll(0)
+    except KeyboardInterrupt:
+        strikes += 1
+assert producer.flush(30) == 0, len(producer)
+assert producer.close()
+assert all(text == value for text, value in told)
+assert len(told) == len(set(told))
+sys.stdout.write(json.dumps(sure))
+"""
+    process = run(program, migrated_url)
+    output, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    rows = stored(migrated, "topic")
+    assert all(row.key == row.value and row.headers == [b"h", row.value] for row in rows)
+    found = [(row.value or b"").decode() for row in rows]
+    assert len(found) == len(set(found))
+    assert set(json.loads(output)) <= set(found)
 
 
 def test_a_forgotten_producer_ends_and_says_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
