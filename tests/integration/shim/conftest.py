@@ -5,8 +5,8 @@ import pytest
 
 from migrator import postgres
 from migrator.postgres import Connection
+from shim.store import pool, schema
 from shim.store import roles as store_roles
-from shim.store import schema
 from shim.store.schema import Line
 from tests.fixtures.postgres import Databases
 
@@ -15,6 +15,13 @@ def migrate(url: str) -> None:
     with closing(postgres.connect(url, "test")) as conn:
         for line in (schema.store_line(), postgres.migrator_line()):
             schema.upgrade(conn, line)
+
+
+@pytest.fixture(autouse=True)
+def _no_pool_is_left() -> Iterator[None]:
+    """What a test started ends with it, whatever the test forgot to close."""
+    yield
+    pool.close_all()
 
 
 @pytest.fixture

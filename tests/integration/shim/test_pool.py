@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from queue import SimpleQueue
 
@@ -23,12 +23,6 @@ from tests.fixtures.proxy import OpenProxy
 SECONDS = 30.0
 
 forks = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
-
-@pytest.fixture(autouse=True)
-def _no_pool_is_left() -> Iterator[None]:
-    yield
-    close_all()
 
 
 @pytest.fixture

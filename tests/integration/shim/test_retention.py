@@ -9,7 +9,7 @@ from migrator import postgres
 from migrator.embedded.process import wait_until
 from migrator.postgres import Connection
 from shim.store import append, retention, topics
-from shim.store.pool import close_all, pool_for
+from shim.store.pool import pool_for
 from shim.store.retention import Passed, Swept
 from shim.store.schema import Line
 from shim.store.topics import GroupOffset, Texts
@@ -38,12 +38,6 @@ def queue(migrated: Connection, texts: Texts) -> Connection:
 def other(migrated_url: str) -> Iterator[Connection]:
     with closing(postgres.connect(migrated_url, "other")) as conn:
         yield conn
-
-
-@pytest.fixture(autouse=True)
-def no_pool_is_left() -> Iterator[None]:
-    yield
-    close_all()
 
 
 def fill(conn: Connection, texts: Texts, count: int, partition: int = 0) -> None:

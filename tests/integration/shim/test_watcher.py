@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 
@@ -42,12 +42,6 @@ class Client:
     name: str = ""
 
     __hash__ = object.__hash__
-
-
-@pytest.fixture(autouse=True)
-def _no_pool_is_left() -> Iterator[None]:
-    yield
-    close_all()
 
 
 @pytest.fixture
@@ -605,7 +599,13 @@ def test_a_half_open_listener_is_not_believed_for_long(
     assert wait_until(lambda: listener.believed, SECONDS)
 
 
-def test_a_dead_process_leaves_no_thread(pool: Pool) -> None:
+@pytest.mark.usefixtures("log")
+def test_a_dead_process_leaves_no_thread(pool: Pool, watcher: Watcher) -> None:
     assert pool.pid == os.getpid()
+    others = set(threading.enumerate())
+    client = Client()
+    watcher.watch([EMAILS], client)
+    started = set(threading.enumerate()) - others
+    assert [thread.name for thread in started] == ["job-queue-watcher"]
     close_all()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("job-queue")]
+    assert wait_until(lambda: not started & set(threading.enumerate()), SECONDS)

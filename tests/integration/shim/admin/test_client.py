@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -23,12 +23,6 @@ from tests.fixtures.proxy import OpenProxy, TcpProxy
 from tests.integration.shim.admin.sides import QUEUE, SECONDS, OnPostgres, code_of, text_of
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
-
-
-@pytest.fixture(autouse=True)
-def _pools() -> Iterator[None]:
-    yield
-    pool.close_all()
 
 
 @pytest.fixture

@@ -16,6 +16,12 @@ def retention(admin: Any, side: Side, topic: str) -> Any:
     return admin.describe_configs([asked])[asked].result(SECONDS)["retention.ms"]
 
 
+def is_known(admin: Any, side: Side, topic: str) -> bool:
+    """Whether the broker has seen a topic whose creation it answered."""
+    asked = side.ConfigResource("topic", topic)
+    return admin.describe_configs([asked])[asked].exception(SECONDS) is None
+
+
 def wait_for(admin: Any, side: Side, topic: str, value: str) -> bool:
     """A broker answers before it has seen the change itself."""
     return wait_until(lambda: bool(retention(admin, side, topic).value == value), SECONDS)
@@ -40,6 +46,7 @@ def test_the_default_retention_is_told(side: Side, admin: Any, topic: str) -> No
 def test_a_new_topic_has_the_retention_it_was_made_with(side: Side, admin: Any, name: str) -> None:
     config = {"retention.ms": "3600000", "cleanup.policy": "delete"}
     admin.create_topics([side.NewTopic(name, 1, 1, config=config)])[name].result(SECONDS)
+    assert wait_until(lambda: is_known(admin, side, name), SECONDS)
     entry = retention(admin, side, name)
     assert (entry.value, entry.source) == ("3600000", side.ConfigSource.DYNAMIC_TOPIC_CONFIG.value)
     assert entry.is_default is False

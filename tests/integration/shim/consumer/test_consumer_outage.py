@@ -1,7 +1,6 @@
 """A database that goes away: the application is told, nothing is lost, and everything goes on by itself."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -10,7 +9,6 @@ import pytest
 from migrator.postgres import Connection
 from shim.consumer import Consumer
 from shim.errors import KafkaError, KafkaException
-from shim.store import pool
 from shim.topic_partition import TopicPartition
 from tests.fixtures.proxy import OpenProxy, TcpProxy
 from tests.integration.shim.consumer.scene import (
@@ -37,10 +35,9 @@ def proxy(open_proxy: OpenProxy, migrated_url: str) -> TcpProxy:
 
 
 @pytest.fixture
-def url(proxy: TcpProxy, migrated_url: str) -> Iterator[str]:
+def url(proxy: TcpProxy, migrated_url: str) -> str:
     """The database through a proxy that breaks."""
-    yield proxy.url_of(migrated_url)
-    pool.close_all()
+    return proxy.url_of(migrated_url)
 
 
 def down(proxy: TcpProxy) -> None:
