@@ -86,7 +86,8 @@ class Commits:
         self.fence = Fence(self._settings.group_id)
         self.fatal: KafkaError | None = None
         self._under_way = 0
-        self._landed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()  # taken bare: within a condition's own methods Ctrl-C can leave it held
+        self._landed = threading.Condition(self._lock)
         self._pending: list[_Pending] = []
         self._waits_until = inf
 
@@ -194,7 +195,7 @@ class Commits:
 
     def finish(self, seconds: float) -> bool:
         """Waits for the commits in the background; returns whether they are done. Signals interrupt the wait."""
-        with self._landed:
+        with self._lock:
             return self._landed.wait_for(lambda: self._under_way == 0, self._patience(seconds))
 
     def _patience(self, seconds: float) -> float:
@@ -231,7 +232,7 @@ class Commits:
         return {tp for one in self._pending if one.conn is not own and one.open for tp in one.partitions}
 
     def _order(self, partitions: list[TopicPartition]) -> Order:
-        with self._landed:
+        with self._lock:
             self._under_way += 1
         return Order(self.fence, partitions, monotonic() + self._settings.statement_timeout_s, self._land)
 
@@ -239,7 +240,7 @@ class Commits:
         """Takes note of what became of an order, in the committer's thread."""
         self._note(outcome)
         self._tell(outcome)
-        with self._landed:
+        with self._lock:
             self._under_way -= 1
             self._landed.notify_all()
 

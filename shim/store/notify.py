@@ -74,7 +74,7 @@ class Announcer(Part):
     def announce(self, topics: Iterable[str]) -> None:
         """Has these topics announced with the next hint."""
         self.start()
-        with self._bell:
+        with self._bell_lock:
             self._topics.update(topics)
         self.wake()
 
@@ -83,7 +83,7 @@ class Announcer(Part):
         early = self._quiet_until - time.monotonic()
         if early > 0:
             return early
-        with self._bell:
+        with self._bell_lock:
             topics, self._topics = self._topics, set()
         if topics:
             with self._pool.connection() as conn:

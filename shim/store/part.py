@@ -37,7 +37,9 @@ class Part(ABC):
     def renew(self) -> None:
         """Begins anew in this process, without a thread; what a subclass guards by locks of its own it renews too."""
         self._pid = os.getpid()
-        self._bell = threading.Condition(threading.Lock())
+        # Ctrl-C cannot come between a bare lock's being taken and its block; within a condition's own methods it can.
+        self._bell_lock = threading.Lock()
+        self._bell = threading.Condition(self._bell_lock)
         self._rung = self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -46,13 +48,13 @@ class Part(ABC):
         if self._pid != os.getpid():
             self.renew()
         if self._thread is None:
-            with self._bell:
+            with self._bell_lock:
                 self._start_once()
 
     def wake(self) -> None:
         """Asks for the next round now, or for one more when one is under way; starts the thread if need be."""
         self.start()
-        with self._bell:
+        with self._bell_lock:
             self._rung = True
             self._bell.notify_all()
 
@@ -60,7 +62,7 @@ class Part(ABC):
         """Ends the thread after the round that is under way; does not wait for it longer than a second."""
         if self._pid != os.getpid():
             return
-        with self._bell:
+        with self._bell_lock:
             self._closed = True
             self._bell.notify_all()
         thread = self._thread
@@ -90,7 +92,7 @@ class Part(ABC):
             self._sleep(pause)
 
     def _sleep(self, pause: float | None) -> None:
-        with self._bell:
+        with self._bell_lock:
             self._bell.wait_for(lambda: self._rung or self._closed, pause)
             self._rung = False
 

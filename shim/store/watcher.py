@@ -83,7 +83,8 @@ class Watcher(Part):
     def renew(self) -> None:
         """Begins anew in this process; what its parent saw is forgotten, what is of interest is not."""
         super().renew()
-        self._news = threading.Condition(threading.Lock())
+        self._news_lock = threading.Lock()  # taken bare, as a part's own
+        self._news = threading.Condition(self._news_lock)
         self._snapshot = Snapshot()
         self._rows: Sequence[TupleRow] = ()
         self._unnumbered: Exception | None = None
@@ -100,14 +101,14 @@ class Watcher(Part):
             client: anything that can be hashed and weakly referenced; it is forgotten when it goes away.
         """
         self.start()
-        with self._news:
+        with self._news_lock:
             self._interests[client] = frozenset(topics)
         self.nudge()
 
     def forget(self, client: object) -> None:
         """Drops a client's interest; one that is not known is no error."""
         self.start()
-        with self._news:
+        with self._news_lock:
             self._interests.pop(client, None)
 
     def listen(self, dsn: str | None = None) -> Listener:
@@ -135,7 +136,7 @@ class Watcher(Part):
             timeout: how many seconds to wait at most; the snapshot is then the old one. Signals interrupt the wait.
         """
         self._ask()
-        with self._news:
+        with self._news_lock:
             self._waiting += 1
             try:
                 self._news.wait_for(lambda: self._snapshot.version != version or self._closed, timeout)
@@ -151,7 +152,7 @@ class Watcher(Part):
     def close(self) -> None:
         """Ends the thread, and the waits of others."""
         super().close()
-        with self._news:
+        with self._news_lock:
             self._news.notify_all()
 
     def round(self) -> float | None:
@@ -178,7 +179,7 @@ class Watcher(Part):
         self._publish(self._snapshot, error)
 
     def _topics(self) -> frozenset[str]:
-        with self._news:
+        with self._news_lock:
             return frozenset[str]().union(*self._interests.values())
 
     def _ask(self) -> None:
@@ -186,12 +187,12 @@ class Watcher(Part):
         self.start()
         self._asked = True
         if self._dozing:
-            with self._bell:
+            with self._bell_lock:
                 self._bell.notify_all()
 
     def _doze(self) -> None:
         """Leaves a look that is due to whoever asks for it first; looks all the same when half a second has gone by."""
-        with self._bell:
+        with self._bell_lock:
             self._dozing = True
             left = self._looked_at + _LONGEST_PAUSE - time.monotonic()
             self._bell.wait_for(lambda: self._asked or self._waiting or self._rung or self._closed, max(left, 0.0))
@@ -243,7 +244,7 @@ class Watcher(Part):
             seen = seen._replace(error=error)
         if seen == before:
             return False
-        with self._news:
+        with self._news_lock:
             self._snapshot = seen._replace(version=before.version + 1)
             self._news.notify_all()
         return True

@@ -1,5 +1,6 @@
 """The pool: few connections, in turn; errors that say why; a server that restarts; a process that forks."""
 
+import gc
 import logging
 import os
 import signal
@@ -59,6 +60,7 @@ def forked(work: Callable[[], str]) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        gc.freeze()  # librdkafka's clients of other tests must not be destroyed here: their threads are the parent's
         try:
             os.write(writing, work().encode())
         except BaseException as error:  # noqa: BLE001  # nothing of the child may go on as the test
@@ -345,6 +347,7 @@ def test_a_dead_parents_transaction_ends_though_its_child_lives(pool: Pool, data
     dying, death = os.pipe()
     parent = os.fork()
     if parent == 0:
+        gc.freeze()  # librdkafka's clients of other tests may not be destroyed here
         with pool.connection() as conn:
             conn.execute("begin; select pg_advisory_xact_lock(1)")
             if os.fork() == 0:  # the grandchild lives until the test lets go of the pipe
