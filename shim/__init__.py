@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shim import admin
-    from shim.constants import (
-        OFFSET_BEGINNING,
-        OFFSET_END,
-        OFFSET_INVALID,
-        OFFSET_STORED,
-        TIMESTAMP_CREATE_TIME,
-        TIMESTAMP_LOG_APPEND_TIME,
-        TIMESTAMP_NOT_AVAILABLE,
-    )
     from shim.consumer import Consumer
     from shim.errors import ConcurrentModificationException, IllegalStateException, KafkaError, KafkaException
-    from shim.hashing import consistent, fnv1a, murmur2
     from shim.message import Message, Messages
     from shim.model import (
         AcknowledgeType,
@@ -37,6 +27,16 @@ if TYPE_CHECKING:
         Uuid,
     )
     from shim.producer import Producer
+    from shim.protocol.constants import (
+        OFFSET_BEGINNING,
+        OFFSET_END,
+        OFFSET_INVALID,
+        OFFSET_STORED,
+        TIMESTAMP_CREATE_TIME,
+        TIMESTAMP_LOG_APPEND_TIME,
+        TIMESTAMP_NOT_AVAILABLE,
+    )
+    from shim.protocol.hashing import consistent, fnv1a, murmur2
     from shim.release import libversion, version
     from shim.serializing import DeserializingConsumer, SerializingProducer
     from shim.topic_partition import TopicPartition
@@ -82,7 +82,7 @@ __all__ = [  # noqa: RUF022  in the order of the original
 ]
 
 _HOMES = {
-    "shim.constants": (
+    "shim.protocol.constants": (
         "OFFSET_BEGINNING",
         "OFFSET_END",
         "OFFSET_INVALID",
@@ -93,7 +93,7 @@ _HOMES = {
     ),
     "shim.consumer": ("Consumer",),
     "shim.errors": ("ConcurrentModificationException", "IllegalStateException", "KafkaError", "KafkaException"),
-    "shim.hashing": ("consistent", "fnv1a", "murmur2"),
+    "shim.protocol.hashing": ("consistent", "fnv1a", "murmur2"),
     "shim.message": ("Message", "Messages"),
     "shim.model": (
         "AcknowledgeType",

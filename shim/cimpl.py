@@ -1,14 +1,14 @@
 """The core of the API under the name of the original's C module, for code that imports from there."""
 
-from shim import constants
 from shim.admin import NewPartitions, NewTopic
-from shim.constants import *  # noqa: F403  all 68 of them
 from shim.consumer import Consumer
 from shim.errors import ConcurrentModificationException, IllegalStateException, KafkaError, KafkaException
-from shim.hashing import consistent, fnv1a, murmur2
 from shim.message import Message
 from shim.model import Uuid
 from shim.producer import Producer
+from shim.protocol import constants
+from shim.protocol.constants import *  # noqa: F403  all 68 of them
+from shim.protocol.hashing import consistent, fnv1a, murmur2
 from shim.release import libversion, version
 from shim.topic_partition import TopicPartition
 

@@ -7,20 +7,20 @@ from operator import index
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from shim import credentials
-from shim.codes import Local
-from shim.config import Kind, parse
-from shim.constants import OFFSET_STORED
+from shim.client.metadata import ClusterMetadata, seconds
+from shim.client.turn import Turn, in_turn
+from shim.config import credentials
+from shim.config.parsing import Kind, parse
+from shim.consuming.lookup import Lookup
+from shim.consuming.partition_list import checked, checked_one, named, prefixing
+from shim.consuming.polling import Polling
+from shim.consuming.subscription import subscription
 from shim.errors import KafkaError, KafkaException
-from shim.group_metadata import GroupMetadata
-from shim.lookup import Lookup
 from shim.message import Message
-from shim.metadata import ClusterMetadata, seconds
-from shim.partition_list import checked, checked_one, named, prefixing
-from shim.polling import Polling
-from shim.subscription import subscription
+from shim.protocol.codes import Local
+from shim.protocol.constants import OFFSET_STORED
+from shim.protocol.group_metadata import GroupMetadata
 from shim.topic_partition import TopicPartition
-from shim.turn import Turn, in_turn
 
 RebalanceCallback = Callable[["Consumer", list[TopicPartition]], Any]
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from shim.codes import Local
 from shim.errors import KafkaError, KafkaException
 from shim.message import Message
+from shim.protocol.codes import Local
 from shim.serialization import SerializationError
 
 __all__ = [

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from shim.code_names import CodeNames
-from shim.codes import Broker, Local, name_of, text_of
-from shim.integers import int32
+from shim.protocol.code_names import CodeNames
+from shim.protocol.codes import Broker, Local, name_of, text_of
+from shim.protocol.integers import int32
 from shim.store.errors import (
     OffsetRangeError,
     PartitionCountError,

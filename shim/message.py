@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 from shim.errors import KafkaError
-from shim.integers import int16, int32, int64
+from shim.protocol.integers import int16, int32, int64
 from shim.store.records import Record, header_pairs
 
 if TYPE_CHECKING:

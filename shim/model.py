@@ -4,7 +4,7 @@ import base64
 from enum import Enum, IntEnum, unique
 from typing import Self
 
-from shim.integers import int64
+from shim.protocol.integers import int64
 from shim.topic_partition import TopicPartition
 
 _INT64_BYTES = 8

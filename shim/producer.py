@@ -7,15 +7,15 @@ from time import monotonic, time
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 
-from shim import config, credentials, metadata
-from shim.borrowed import psycopg_connection
-from shim.codes import Local
-from shim.config import Kind
+from shim.client import metadata
+from shim.client.borrowed import psycopg_connection
+from shim.client.metadata import ClusterMetadata
+from shim.config import credentials
+from shim.config.parsing import Kind, parse
 from shim.errors import KafkaError, KafkaException
-from shim.joining import join
 from shim.message import Headers
-from shim.metadata import ClusterMetadata
-from shim.outgoing import (
+from shim.producing.joining import join
+from shim.producing.outgoing import (
     ANY_PARTITION,
     HEADERS,
     QUEUED_AT,
@@ -27,7 +27,8 @@ from shim.outgoing import (
     compose,
     refused,
 )
-from shim.pipeline import Pipeline
+from shim.producing.pipeline import Pipeline
+from shim.protocol.codes import Local
 
 _CLOSED = "Producer has been closed"
 _HANDLE_CLOSED = "Handle has been closed"
@@ -52,7 +53,7 @@ class Producer:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if hasattr(self, "_pipeline"):
             raise RuntimeError("Producer already __init__:ialized")
-        settings = config.parse(Kind.PRODUCER, args, kwargs)
+        settings = parse(Kind.PRODUCER, args, kwargs)
         self._settings = settings
         self._pipeline = pipeline = Pipeline(settings)
         self._put = pipeline.outbox.put

@@ -11,8 +11,8 @@ from shim.error import (
     ValueSerializationError,
 )
 from shim.message import Headers, Message
-from shim.outgoing import OnDelivery
 from shim.producer import Producer
+from shim.producing.outgoing import OnDelivery
 from shim.serdes import Serdes
 from shim.serialization import MessageField, SerializationContext
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from shim.errors import KafkaError
-from shim.integers import int32, int64
+from shim.protocol.integers import int32, int64
 
 
 class TopicPartition:

@@ -23,7 +23,9 @@ from shim.admin.scram import (
     UserScramCredentialUpsertion,
 )
 from shim.admin.topics import NewPartitions, NewTopic, TopicDescription
-from shim.constants import (
+from shim.client.metadata import BrokerMetadata, ClusterMetadata, PartitionMetadata, TopicMetadata
+from shim.errors import KafkaError, KafkaException
+from shim.protocol.constants import (
     CONFIG_SOURCE_DEFAULT_CONFIG,
     CONFIG_SOURCE_DYNAMIC_BROKER_CONFIG,
     CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER_CONFIG,
@@ -39,8 +41,6 @@ from shim.constants import (
     RESOURCE_TRANSACTIONAL_ID,
     RESOURCE_UNKNOWN,
 )
-from shim.errors import KafkaError, KafkaException
-from shim.metadata import BrokerMetadata, ClusterMetadata, PartitionMetadata, TopicMetadata
 
 __all__ = [
     "CONFIG_SOURCE_DEFAULT_CONFIG",

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import TypeGuard, TypeVar
 
-from shim.constants import OFFSET_INVALID
-from shim.metadata import seconds
+from shim.client.metadata import seconds
 from shim.model import ConsumerGroupTopicPartitions
+from shim.protocol.constants import OFFSET_INVALID
 from shim.topic_partition import TopicPartition
 
 T = TypeVar("T")

@@ -5,13 +5,14 @@ from concurrent.futures import Future
 from functools import cached_property
 from typing import Any, TypeVar
 
-from shim import environment, request
+from shim import environment
 from shim.admin.arguments import limit
 from shim.admin.background import Background
 from shim.admin.events import Events
+from shim.client import request
+from shim.client.request import Deadline
+from shim.config.settings import Settings
 from shim.errors import KafkaException
-from shim.request import Deadline
-from shim.settings import Settings
 from shim.store import fetch, groups, offsets, rights, topics
 from shim.store.pool import Connection, Pool, pool_for
 from shim.store.statements import Schemas

@@ -8,8 +8,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from shim.codes import Local
 from shim.errors import KafkaError, KafkaException
+from shim.protocol.codes import Local
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

@@ -5,7 +5,6 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
-from shim import metadata
 from shim.admin import operations
 from shim.admin.arguments import flag
 from shim.admin.cluster import DescribeClusterResult
@@ -14,10 +13,11 @@ from shim.admin.group_calls import GroupCalls
 from shim.admin.offset_calls import OffsetCalls
 from shim.admin.refused_calls import RefusedCalls
 from shim.admin.topic_calls import TopicCalls
-from shim.config import Kind, parse
-from shim.credentials import set_aside
-from shim.metadata import ClusterMetadata, seconds
-from shim.request import Deadline
+from shim.client import metadata
+from shim.client.metadata import ClusterMetadata, seconds
+from shim.client.request import Deadline
+from shim.config.credentials import set_aside
+from shim.config.parsing import Kind, parse
 from shim.store import topics as store_topics
 from shim.store.pool import Connection
 from shim.store.rights import read_rights

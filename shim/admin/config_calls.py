@@ -12,15 +12,15 @@ from shim.admin.configs import AlterConfigOpType, ConfigEntry, ConfigResource
 from shim.admin.failures import one_by_one
 from shim.admin.resources import ResourceType
 from shim.admin.topic_configs import RETENTION, check_names, describe_config, retention_ms
-from shim.codes import Broker, Local
+from shim.client.metadata import unknown_topic
+from shim.client.request import Deadline, bound
 from shim.errors import KafkaError, KafkaException
-from shim.integers import int32
-from shim.metadata import unknown_topic
-from shim.request import Deadline, bound
+from shim.protocol.codes import Broker, Local
+from shim.protocol.integers import int32
+from shim.protocol.topic_names import flaw
 from shim.store import topics as store
 from shim.store.pool import Connection
 from shim.store.topics import WEEK_MS
-from shim.topic_names import flaw
 
 _BROKER_LESS = "only topics have a configuration; the server's is Postgres' own"
 

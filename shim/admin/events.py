@@ -3,10 +3,10 @@
 import queue
 from collections.abc import Callable
 
-from shim.codes import Local
+from shim.client.request import Deadline
+from shim.config.settings import Settings
 from shim.errors import KafkaError
-from shim.request import Deadline
-from shim.settings import Settings
+from shim.protocol.codes import Local
 
 _LONGEST_WAIT = 0.2
 _OF_THE_CONNECTION = frozenset({Local.TRANSPORT, Local.RESOLVE, Local.AUTHENTICATION, Local.SSL})

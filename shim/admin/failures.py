@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import psycopg
 
-from shim.codes import Broker, Local
 from shim.errors import KafkaError, KafkaException, from_postgres
+from shim.protocol.codes import Broker, Local
+from shim.protocol.topic_names import flaw
 from shim.store.errors import (
     OffsetRangeError,
     PartitionCountError,
@@ -19,7 +20,6 @@ from shim.store.errors import (
 from shim.store.groups import GroupNotEmptyError
 from shim.store.partitioner import UnknownPartitionerError
 from shim.store.topics import MOST_PARTITIONS, UnknownTopicError
-from shim.topic_names import flaw
 
 K = TypeVar("K", bound=Hashable)
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 
-from shim import request
 from shim.admin import operations
 from shim.admin.acls import AclOperation
 from shim.admin.arguments import flag
@@ -19,11 +18,12 @@ from shim.admin.groups import (
     MemberAssignment,
     MemberDescription,
 )
-from shim.codes import Broker, Local
+from shim.client import request
+from shim.client.metadata import broker, node, seconds
+from shim.client.request import Deadline, prefixed
 from shim.errors import KafkaError, KafkaException
-from shim.metadata import broker, node, seconds
 from shim.model import ConsumerGroupState, ConsumerGroupType, Node
-from shim.request import Deadline, prefixed
+from shim.protocol.codes import Broker, Local
 from shim.store import groups as store
 from shim.store.groups import GroupFacts, MemberFacts
 from shim.store.pool import Connection

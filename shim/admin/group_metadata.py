@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from shim.client.metadata import BrokerMetadata
 from shim.errors import KafkaError
-from shim.metadata import BrokerMetadata
 from shim.store.assignors import TP
 from shim.store.groups import GroupFacts, MemberFacts
 

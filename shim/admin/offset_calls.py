@@ -10,9 +10,9 @@ from shim.admin.arguments import flag, group_request, operation_limit
 from shim.admin.asking import Asking
 from shim.admin.failures import one_by_one
 from shim.admin.offsets import EARLIEST, LATEST, MAX_TIMESTAMP, DeletedRecords, ListOffsetsResultInfo, OffsetSpec
-from shim.codes import Broker, Local
 from shim.errors import KafkaError, KafkaException
 from shim.model import ConsumerGroupTopicPartitions, IsolationLevel
+from shim.protocol.codes import Broker, Local
 from shim.store import fetch, offsets
 from shim.store import topics as store_topics
 from shim.store.fetch import TP

@@ -11,12 +11,12 @@ from shim.admin.asking import Asking
 from shim.admin.failures import one_by_one
 from shim.admin.topic_configs import read_config
 from shim.admin.topics import NewPartitions, NewTopic, TopicDescription
-from shim.codes import Broker, Local
+from shim.client.metadata import node, unknown_topic
+from shim.client.request import Deadline, bound
+from shim.config.settings import Severity
 from shim.errors import KafkaError, KafkaException
-from shim.metadata import node, unknown_topic
 from shim.model import Node, TopicCollection, TopicPartitionInfo, Uuid
-from shim.request import Deadline, bound
-from shim.settings import Severity
+from shim.protocol.codes import Broker, Local
 from shim.store import topics as store
 from shim.store.pool import Connection
 from shim.store.rights import read_rights

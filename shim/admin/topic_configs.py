@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from shim.admin.background import unsupported
 from shim.admin.configs import ConfigEntry, ConfigSource
-from shim.codes import Broker
 from shim.errors import KafkaError, KafkaException
+from shim.protocol.codes import Broker
 from shim.store.partitioner import DEFAULT, NAMES
 from shim.store.topics import WEEK_MS, TopicFacts
 

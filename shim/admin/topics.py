@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from functools import total_ordering
 
 from shim.admin.acls import AclOperation
-from shim.integers import int32
 from shim.model import TopicPartitionInfo, Uuid
+from shim.protocol.integers import int32
 
 
 @total_ordering

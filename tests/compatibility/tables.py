@@ -6,9 +6,9 @@ from pathlib import Path
 
 import shim
 from shim.admin.topic_configs import FIXED, PARTITIONER, RETENTION, UNUSED
-from shim.codes import Broker, Local
-from shim.properties import PROPERTIES, Applies, Property, Verdict
-from shim.properties.own import OWN
+from shim.config.properties import PROPERTIES, Applies, Property, Verdict
+from shim.config.properties.own import OWN
+from shim.protocol.codes import Broker, Local
 from tests.compatibility.original import CODES
 from tests.conformance.differences import DIFFERENCES
 

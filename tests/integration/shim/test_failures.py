@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from migrator.postgres import Connection
-from shim.codes import Broker, Local
 from shim.errors import KafkaError, from_postgres
+from shim.protocol.codes import Broker, Local
 from shim.store import schema
 from shim.store.errors import SchemaMissingError
 from shim.store.schema import Line

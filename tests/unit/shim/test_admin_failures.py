@@ -4,8 +4,8 @@ import psycopg
 import pytest
 
 from shim.admin.failures import error_of, one_by_one
-from shim.codes import Broker, Local
 from shim.errors import KafkaError, KafkaException
+from shim.protocol.codes import Broker, Local
 from shim.store.errors import (
     OffsetRangeError,
     PartitionCountError,

@@ -11,17 +11,19 @@ import confluent_kafka.cimpl
 import pytest
 
 import shim.admin
-import shim.constants
-import shim.metadata
+import shim.client.metadata
 import shim.model
+import shim.protocol.constants
 import shim.topic_partition
-from shim.codes import Local
+from shim.protocol.codes import Local
 from tests.unit.shim.original import outcome
 
 Make = Callable[[Any], Any]
 
 THEIRS = SimpleNamespace(**{**vars(confluent_kafka), **vars(confluent_kafka.admin)})
-OURS = SimpleNamespace(**{**vars(shim.topic_partition), **vars(shim.model), **vars(shim.metadata), **vars(shim.admin)})
+OURS = SimpleNamespace(
+    **{**vars(shim.topic_partition), **vars(shim.model), **vars(shim.client.metadata), **vars(shim.admin)}
+)
 
 
 def comparable(came: tuple[str, Any]) -> tuple[str, Any]:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import shim
-from shim.codes import Local
-from shim.config import Kind, parse
+from shim.config.parsing import Kind, parse
+from shim.config.properties import BY_NAME, PROPERTIES, Verdict
+from shim.config.settings import Settings, Severity
 from shim.errors import KafkaException
-from shim.properties import BY_NAME, PROPERTIES, Verdict
-from shim.settings import Settings, Severity
+from shim.protocol.codes import Local
 
 GROUP = {"group.id": "g"}
 SILENCE = logging.getLogger("shim.test.silence")

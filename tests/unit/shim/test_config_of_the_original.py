@@ -8,9 +8,9 @@ import confluent_kafka
 import confluent_kafka.admin
 import pytest
 
-from shim.config import Kind, parse
-from shim.properties import PROPERTIES, Applies, Property
-from shim.properties.values import Dedicated
+from shim.config.parsing import Kind, parse
+from shim.config.properties import PROPERTIES, Applies, Property
+from shim.config.properties.values import Dedicated
 from tests.unit.shim.original import outcome
 
 GROUP = {"group.id": "g"}

@@ -2,8 +2,8 @@ from itertools import product
 
 import pytest
 
-from shim.constants import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, OFFSET_STORED
-from shim.cursor import Cursor, located
+from shim.consuming.cursor import Cursor, located
+from shim.protocol.constants import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, OFFSET_STORED
 from shim.store.fetch import Head
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from shim.delivery import Inbox, Notice, Reporter
+from shim.client.inbox import Inbox, Notice
 from shim.errors import KafkaError
-from shim.outbox import Limits, Outbox, Parcel
-from shim.outgoing import size_of
+from shim.producing.delivery import Reporter
+from shim.producing.outbox import Limits, Outbox, Parcel
+from shim.producing.outgoing import size_of
 
 LIMITS = Limits(queue_messages=100, queue_bytes=1000, batch_messages=10, batch_bytes=100, linger_s=0, timeout_s=inf)
 

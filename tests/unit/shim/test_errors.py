@@ -13,7 +13,6 @@ import pytest
 from psycopg_pool import PoolTimeout
 
 import shim.error
-from shim.codes import Broker, Local
 from shim.errors import (
     ConcurrentModificationException,
     IllegalStateException,
@@ -22,6 +21,7 @@ from shim.errors import (
     from_postgres,
 )
 from shim.message import Message
+from shim.protocol.codes import Broker, Local
 from shim.serialization import SerializationError
 from shim.store.errors import SequencerError, StoreError
 from tests.unit.shim.original import outcome

@@ -1,6 +1,6 @@
 import pytest
 
-from shim.group_metadata import GroupMetadata
+from shim.protocol.group_metadata import GroupMetadata
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from shim.json_view import considered_views, first_sight, parsed_view, settled_view
+from shim.producing.json_view import considered_views, first_sight, parsed_view, settled_view
 from shim.store.values import JSON_NULL, View
 
 TEXT = "22P02"

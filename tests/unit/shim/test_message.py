@@ -10,9 +10,9 @@ from typing import Any
 import confluent_kafka
 import pytest
 
-from shim.codes import Broker, Local
 from shim.errors import KafkaError
 from shim.message import Message, Messages
+from shim.protocol.codes import Broker, Local
 from shim.store.records import Record
 from shim.topic_partition import TopicPartition
 from tests.unit.shim.original import outcome

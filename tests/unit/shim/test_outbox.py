@@ -5,9 +5,9 @@ from math import inf
 
 import pytest
 
-from shim.drafts import Drafts
-from shim.outbox import Limits, Outbox, Parcel
-from shim.outgoing import HEADERS, ON_DELIVERY, QUEUED_AT, SIZE, TIMESTAMP_MS, TOPIC, VALUE, Outgoing, Row
+from shim.producing.drafts import Drafts
+from shim.producing.outbox import Limits, Outbox, Parcel
+from shim.producing.outgoing import HEADERS, ON_DELIVERY, QUEUED_AT, SIZE, TIMESTAMP_MS, TOPIC, VALUE, Outgoing, Row
 
 ROOMY = Limits(queue_messages=100, queue_bytes=1000, batch_messages=10, batch_bytes=100, linger_s=0, timeout_s=inf)
 

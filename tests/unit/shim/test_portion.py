@@ -1,5 +1,5 @@
-from shim.config import Kind, parse
-from shim.portion import Portion
+from shim.config.parsing import Kind, parse
+from shim.consuming.portion import Portion
 
 
 def portion(**settings: object) -> Portion:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import confluent_kafka
 import pytest
 
-from shim.properties import BY_NAME, PROPERTIES, Applies, Verdict
-from shim.properties.values import Boolean, Choice, Dedicated, Flags, Float, Integer, Text, Word
+from shim.config.properties import BY_NAME, PROPERTIES, Applies, Verdict
+from shim.config.properties.values import Boolean, Choice, Dedicated, Flags, Float, Integer, Text, Word
 
 HIDDEN = {"client.software.name", "client.software.version", "test.mock.num.brokers", "test.mock.broker.rtt"}
 """What librdkafka takes and does not print."""

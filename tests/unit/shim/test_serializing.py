@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import pytest
 
-from shim.codes import Local
 from shim.consumer import Consumer
 from shim.error import (
     ConsumeError,
@@ -19,6 +18,7 @@ from shim.error import (
 from shim.errors import KafkaError, KafkaException
 from shim.message import Message
 from shim.producer import Producer
+from shim.protocol.codes import Local
 from shim.serialization import (
     IntegerDeserializer,
     IntegerSerializer,

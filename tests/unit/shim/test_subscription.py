@@ -1,7 +1,7 @@
 import pytest
 
+from shim.consuming.subscription import subscription
 from shim.errors import KafkaError, KafkaException
-from shim.subscription import subscription
 
 
 def test_names_and_patterns() -> None:

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from migrator.embedded.process import wait_until
-from shim.turn import Turn, reentry_identity
+from shim.client.turn import Turn, reentry_identity
 
 WAIT_SECONDS = 10.0
 

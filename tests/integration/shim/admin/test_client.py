@@ -15,9 +15,9 @@ import pytest
 
 from migrator.embedded.process import wait_until
 from shim.admin import AclBindingFilter, AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
-from shim.codes import Local
 from shim.errors import KafkaError, KafkaException
 from shim.model import ConsumerGroupTopicPartitions, ElectionType, TopicCollection
+from shim.protocol.codes import Local
 from shim.store import pool, topics
 from shim.topic_partition import TopicPartition
 from tests.fixtures.proxy import OpenProxy, TcpProxy

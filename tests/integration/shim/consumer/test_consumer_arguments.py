@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from shim.constants import OFFSET_STORED
 from shim.consumer import Consumer
 from shim.errors import KafkaError, KafkaException
 from shim.message import Message
+from shim.protocol.constants import OFFSET_STORED
 from shim.topic_partition import TopicPartition
 from tests.integration.shim.consumer.scene import MakeConsumer
 

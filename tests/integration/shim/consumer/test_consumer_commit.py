@@ -7,10 +7,10 @@ import pytest
 
 from migrator.embedded.process import wait_until
 from migrator.postgres import Connection
-from shim.constants import OFFSET_INVALID
 from shim.consumer import Consumer
 from shim.errors import KafkaError, KafkaException
 from shim.message import Message
+from shim.protocol.constants import OFFSET_INVALID
 from shim.topic_partition import TopicPartition
 from tests.integration.shim.consumer.scene import (
     WAIT_SECONDS,

@@ -6,8 +6,8 @@ import pytest
 
 from migrator.embedded.process import wait_until
 from migrator.postgres import Connection
-from shim.constants import OFFSET_STORED
 from shim.consumer import Consumer
+from shim.protocol.constants import OFFSET_STORED
 from shim.store import topics
 from shim.store.topics import GroupOffset
 from shim.topic_partition import TopicPartition

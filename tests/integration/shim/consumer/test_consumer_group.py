@@ -13,7 +13,7 @@ from migrator.embedded.process import wait_until
 from migrator.postgres import Connection
 from shim.consumer import Consumer
 from shim.errors import KafkaError, KafkaException
-from shim.group_metadata import GroupMetadata
+from shim.protocol.group_metadata import GroupMetadata
 from shim.store import topics
 from shim.topic_partition import TopicPartition
 from tests.integration.shim.consumer.scene import (

@@ -15,10 +15,10 @@ import pytest
 
 from migrator.embedded.process import wait_until
 from migrator.postgres import Connection
+from shim.client.turn import reentry_identity
 from shim.consumer import Consumer
 from shim.store.pool import pool_for
 from shim.topic_partition import TopicPartition
-from shim.turn import reentry_identity
 from tests.integration.shim.consumer.scene import (
     WAIT_SECONDS,
     MakeConsumer,

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from migrator.postgres import Connection
-from shim.constants import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, OFFSET_STORED
 from shim.consumer import Consumer
 from shim.errors import KafkaError, KafkaException
+from shim.protocol.constants import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, OFFSET_STORED
 from shim.store import append, topics
 from shim.store.values import view
 from shim.topic_partition import TopicPartition

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shim.codes import Broker, Local
 from shim.errors import KafkaException
 from shim.producer import Producer
+from shim.protocol.codes import Broker, Local
 from tests.integration.shim.producer.scene import MakeProducer
 
 NOBODY = "postgresql://nobody@127.0.0.1:9/none"

@@ -13,9 +13,9 @@ import pytest
 
 from migrator.embedded.process import wait_until
 from migrator.postgres import Connection
-from shim.codes import Broker, Local
 from shim.errors import KafkaError
 from shim.producer import Producer
+from shim.protocol.codes import Broker, Local
 from tests.integration.shim.producer.scene import WAIT_SECONDS, MakeProducer, Reports, make_topic, stored
 
 NOBODY = "postgresql://nobody@127.0.0.1:9/none"

@@ -13,8 +13,8 @@ from migrator import postgres
 from migrator.embedded.postgres import EmbeddedPostgres
 from migrator.embedded.process import wait_until
 from migrator.postgres import Connection
-from shim.codes import Broker, Local
 from shim.producer import Producer
+from shim.protocol.codes import Broker, Local
 from tests.fixtures.postgres import OwnPostgres
 from tests.fixtures.proxy import OpenProxy, TcpProxy, any_reply, commit_done
 from tests.integration.shim.conftest import migrate

@@ -16,9 +16,9 @@ from psycopg.rows import dict_row
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from migrator.postgres import Connection
-from shim.codes import Broker, Local
 from shim.errors import KafkaException
 from shim.producer import Producer
+from shim.protocol.codes import Broker, Local
 from shim.store import sequence
 from shim.store.partitioner import crc32
 from shim.store.schema import Line

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from migrator.postgres import Connection
-from shim.codes import Broker, Local
 from shim.errors import KafkaException
 from shim.message import Message
 from shim.producer import Producer
+from shim.protocol.codes import Broker, Local
 from shim.store.partitioner import crc32, murmur2
 from tests.integration.shim.producer.scene import MakeProducer, Reports, make_topic, stored
 

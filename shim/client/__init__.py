@@ -1,0 +1,1 @@
+"""What a producer, a consumer and an admin client have in common."""

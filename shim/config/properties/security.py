@@ -1,0 +1,105 @@
+"""Properties of TLS and SASL: they stay in people's settings, and the DSN decides."""
+
+from shim.config.properties.property import BOTH, REFUSED, WARNED, Property
+from shim.config.properties.values import Boolean, Choice, Dedicated, Integer, Text
+
+_DSN = "the connection's security comes from the DSN"
+_KINIT = (
+    'kinit -R -t "%{sasl.kerberos.keytab}" -k %{sasl.kerberos.principal} || '
+    'kinit -t "%{sasl.kerberos.keytab}" -k %{sasl.kerberos.principal}'
+)
+_C = "only a program in C can set it"
+
+SECURITY = (
+    Property(
+        "security.protocol", BOTH, Choice(("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")), "plaintext", WARNED, _DSN
+    ),
+    Property("ssl.cipher.suites", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.curves.list", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.sigalgs.list", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.key.location", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.key.password", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.key.pem", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl_key", BOTH, Dedicated(internal=True), None, REFUSED, _C),
+    Property("ssl.certificate.location", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.certificate.pem", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl_certificate", BOTH, Dedicated(internal=True), None, REFUSED, _C),
+    Property("ssl.ca.location", BOTH, Text(), None, WARNED, _DSN),
+    Property("https.ca.location", BOTH, Text(), None, WARNED, _DSN),
+    Property("https.ca.pem", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.ca.pem", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl_ca", BOTH, Dedicated(internal=True), None, REFUSED, _C),
+    Property("ssl.ca.certificate.stores", BOTH, Text(), "Root", WARNED, _DSN),
+    Property("ssl.crl.location", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.keystore.location", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.keystore.password", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.providers", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.engine.location", BOTH, Text(), None, WARNED, _DSN),
+    Property("ssl.engine.id", BOTH, Text(), "dynamic", WARNED, _DSN),
+    Property("ssl_engine_callback_data", BOTH, Dedicated(), None, REFUSED, _C),
+    Property("enable.ssl.certificate.verification", BOTH, Boolean(), True, WARNED, _DSN),
+    Property("ssl.endpoint.identification.algorithm", BOTH, Choice(("none", "https")), "https", WARNED, _DSN),
+    Property("ssl.certificate.verify_cb", BOTH, Dedicated(), None, REFUSED, _C),
+    Property("sasl.mechanisms", BOTH, Text(), "GSSAPI", WARNED, _DSN, aliases=("sasl.mechanism",)),
+    Property("sasl.kerberos.service.name", BOTH, Text(), "kafka", WARNED, _DSN),
+    Property("sasl.kerberos.principal", BOTH, Text(), "kafkaclient", WARNED, _DSN),
+    Property("sasl.kerberos.kinit.cmd", BOTH, Text(), _KINIT, WARNED, _DSN),
+    Property("sasl.kerberos.keytab", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.kerberos.min.time.before.relogin", BOTH, Integer(0, 86_400_000), 60_000, WARNED, _DSN),
+    Property("sasl.username", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.password", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.oauthbearer.config", BOTH, Text(), None, WARNED, _DSN),
+    Property("enable.sasl.oauthbearer.unsecure.jwt", BOTH, Boolean(), False, WARNED, _DSN),
+    Property("oauthbearer_token_refresh_cb", BOTH, Dedicated(), None, REFUSED, _C),
+    Property("sasl.oauthbearer.method", BOTH, Choice(("default", "oidc")), "default", WARNED, _DSN),
+    Property(
+        "sasl.oauthbearer.client.id",
+        BOTH,
+        Text(),
+        None,
+        WARNED,
+        _DSN,
+        aliases=("sasl.oauthbearer.client.credentials.client.id",),
+    ),
+    Property(
+        "sasl.oauthbearer.client.secret",
+        BOTH,
+        Text(),
+        None,
+        WARNED,
+        _DSN,
+        aliases=("sasl.oauthbearer.client.credentials.client.secret",),
+    ),
+    Property("sasl.oauthbearer.scope", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.oauthbearer.extensions", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.oauthbearer.token.endpoint.url", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.oauthbearer.sub.claim.name", BOTH, Text(), "sub", WARNED, _DSN),
+    Property(
+        "sasl.oauthbearer.grant.type",
+        BOTH,
+        Choice(("client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer")),
+        "client_credentials",
+        WARNED,
+        _DSN,
+    ),
+    Property("sasl.oauthbearer.assertion.algorithm", BOTH, Choice(("RS256", "ES256")), "RS256", WARNED, _DSN),
+    Property("sasl.oauthbearer.assertion.private.key.file", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.oauthbearer.assertion.private.key.passphrase", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.oauthbearer.assertion.private.key.pem", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.oauthbearer.assertion.file", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.oauthbearer.assertion.claim.aud", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.oauthbearer.assertion.claim.exp.seconds", BOTH, Integer(1, 2_147_483_647), 300, WARNED, _DSN),
+    Property("sasl.oauthbearer.assertion.claim.iss", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.oauthbearer.assertion.claim.jti.include", BOTH, Boolean(), False, WARNED, _DSN),
+    Property("sasl.oauthbearer.assertion.claim.nbf.seconds", BOTH, Integer(0, 2_147_483_647), 60, WARNED, _DSN),
+    Property("sasl.oauthbearer.assertion.claim.sub", BOTH, Text(), None, WARNED, _DSN),
+    Property("sasl.oauthbearer.assertion.jwt.template.file", BOTH, Text(), None, WARNED, _DSN),
+    Property(
+        "sasl.oauthbearer.metadata.authentication.type",
+        BOTH,
+        Choice(("none", "azure_imds", "aws_iam")),
+        "none",
+        WARNED,
+        _DSN,
+    ),
+)

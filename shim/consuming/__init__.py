@@ -1,0 +1,1 @@
+"""What is behind ``Consumer``: its group, its assignment, reading ahead, its commits."""

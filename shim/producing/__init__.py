@@ -1,0 +1,1 @@
+"""What is behind ``Producer``: the queue, the encoding, the appending, the reports."""
