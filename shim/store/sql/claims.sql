@@ -1,0 +1,167 @@
+-- name: read_terms
+-- On what terms these topics' jobs are claimed, and who owns them.
+select topic, owner_group, owner_kind, lease_ms, max_deliveries, retry_backoff_ms, retry_backoff_max_ms, key_order
+from /*queue.*/job_topic
+where topic = any(%(topics)s);
+
+-- name: own_topics
+-- Makes a share group the owner of those of these topics that have none; in one order, as everywhere.
+with free as materialized (
+  select topic
+  from /*queue.*/job_topic
+  where topic = any(%(topics)s) and owner_group is null
+  order by topic
+  for no key update
+)
+update /*queue.*/job_topic as topic
+set owner_group = %(group_id)s, owner_kind = 'share'
+from free
+where topic.topic = free.topic;
+
+-- name: claim
+-- The oldest jobs that are due and free become this worker's, and what it has done is completed: one trip, one commit.
+-- The lower bound only skips what the index still holds of jobs that are gone. By their ids, so that the primary key
+-- alone finds them, whatever the statistics say. There is a row in any case, which counts what was completed.
+with done as (
+  update /*queue.*/job_queue
+  set status = 'completed', finished_at = clock_timestamp()
+  where id = any(%(done_ids)s) and lease = %(done_lease)s and status = 'processing'
+  returning id
+), due as materialized (
+  select id
+  from /*queue.*/job_queue
+  where topic = %(topic)s and status = 'pending' and process_after <= now()
+    and (process_after, id) > (%(after)s::timestamptz, %(after_id)s::bigint)
+    and log_offset is not null
+  order by process_after, id
+  limit %(limit)s
+  for no key update skip locked
+), claimed as (
+  update /*queue.*/job_queue
+  set status = 'processing', locked_at = clock_timestamp(), locked_by = %(worker)s,
+    lease = (select nextval('/*queue.*/job_lease') where exists (select from due))
+  where id = any(array(select id from due))
+  returning *
+)
+select (select count(*) from done) as completed, job.id, job.lease, job.retry_count,
+  job.process_after::text as process_after, job.topic, job.partition, job.log_offset, job.key,
+  case
+    when job.value is not null then job.value
+    when job.encoding = 'text' then convert_to(job.payload #>> '{}', 'UTF8')
+    when job.encoding is distinct from 'tombstone' then convert_to(job.payload::text, 'UTF8')
+  end as value,
+  job.headers,
+  coalesce(
+    job.timestamp_ms,
+    case when isfinite(job.created_at) then (extract(epoch from job.created_at) * 1000)::bigint else -1 end
+  ) as timestamp_ms,
+  coalesce(job.timestamp_type, 1::smallint) as timestamp_type,
+  job.value is null and job.encoding is distinct from 'tombstone' and job.encoding is distinct from 'text' as viewed
+from (values (1)) as always (one)
+left join claimed as job on true
+order by job.process_after, job.id;
+
+-- name: lock_claims
+-- One claim at a time where keys are worked on one job at a time: two would each find another job of the same key free.
+select pg_advisory_xact_lock(hashtextextended('claims of /*queue.*/job_queue ' || %(topic)s, 0));
+
+-- name: first_of_keys
+-- Of each key that nobody works on the oldest job that is due, and every job without a key; looks no further than so
+-- many jobs. To be run in a statement after the lock's, which sees what the lock's last holder did.
+with ahead as materialized (
+  select id, key, process_after
+  from /*queue.*/job_queue
+  where topic = %(topic)s and status = 'pending' and process_after <= now() and log_offset is not null
+  order by process_after, id
+  limit %(window)s
+), busy as materialized (
+  select distinct key
+  from /*queue.*/job_queue
+  where status = 'processing' and topic = %(topic)s and key is not null
+), first as (
+  select id, process_after, row_number() over (partition by key order by process_after, id) as place, key
+  from ahead
+  where key is null or not exists (select from busy where busy.key = ahead.key)
+)
+select array_agg(id) as ids, (select count(*) from ahead) as seen
+from (
+  select id from first where place = 1 or key is null order by process_after, id limit %(limit)s
+) as chosen;
+
+-- name: end
+-- Completes what is done before a claim by key, so that the keys are free for it.
+update /*queue.*/job_queue
+set status = 'completed', finished_at = clock_timestamp()
+where id = any(%(done_ids)s) and lease = %(done_lease)s and status = 'processing';
+
+-- name: take
+-- These jobs become this worker's, unless somebody was faster. By hand, in psql, nobody asks for the lock of claims.
+with due as materialized (
+  select id
+  from /*queue.*/job_queue
+  where id = any(%(ids)s) and status = 'pending' and process_after <= now()
+  for no key update skip locked
+), claimed as (
+  update /*queue.*/job_queue
+  set status = 'processing', locked_at = clock_timestamp(), locked_by = %(worker)s,
+    lease = (select nextval('/*queue.*/job_lease') where exists (select from due))
+  where id = any(array(select id from due))
+  returning *
+)
+select 0::bigint as completed, job.id, job.lease, job.retry_count,
+  job.process_after::text as process_after, job.topic, job.partition, job.log_offset, job.key,
+  case
+    when job.value is not null then job.value
+    when job.encoding = 'text' then convert_to(job.payload #>> '{}', 'UTF8')
+    when job.encoding is distinct from 'tombstone' then convert_to(job.payload::text, 'UTF8')
+  end as value,
+  job.headers,
+  coalesce(
+    job.timestamp_ms,
+    case when isfinite(job.created_at) then (extract(epoch from job.created_at) * 1000)::bigint else -1 end
+  ) as timestamp_ms,
+  coalesce(job.timestamp_type, 1::smallint) as timestamp_type,
+  job.value is null and job.encoding is distinct from 'tombstone' and job.encoding is distinct from 'text' as viewed
+from claimed as job
+order by job.process_after, job.id;
+
+-- name: recover
+-- Jobs whose claim has run out: counted, and delivered again after their pause, or failed at the limit.
+with expired as materialized (
+  select id
+  from /*queue.*/job_queue
+  where topic = %(topic)s and status = 'processing'
+    and locked_at < now() - %(lease_ms)s::bigint * interval '1 millisecond'
+  order by locked_at
+  limit %(limit)s
+  for no key update skip locked
+)
+update /*queue.*/job_queue as job
+set status = (case when retry_count + 1 >= terms.max_deliveries then 'failed' else 'pending' end)::/*queue.*/job_status,
+  retry_count = retry_count + 1,
+  last_error = case when retry_count + 1 >= terms.max_deliveries
+    then 'lease expired at the last delivery' else 'lease expired'
+  end,
+  finished_at = case when retry_count + 1 >= terms.max_deliveries then clock_timestamp() end,
+  process_after = case
+    when retry_count + 1 >= terms.max_deliveries then process_after
+    else clock_timestamp()
+      + /*queue.*/job_backoff(retry_count + 1, terms.retry_backoff_ms, terms.retry_backoff_max_ms)
+  end,
+  locked_at = null, locked_by = null
+from /*queue.*/job_topic as terms
+where job.id = any(array(select id from expired)) and terms.topic = %(topic)s
+returning job.id, job.status::text;
+
+-- name: next_due
+-- When the next job of each of these topics is due that is not yet: one index probe each. Parked jobs do not count.
+select wanted.topic, extract(epoch from next.process_after - clock_timestamp())::double precision as seconds
+from unnest(%(topics)s::text[]) as wanted (topic)
+cross join lateral (
+  select job.process_after
+  from /*queue.*/job_queue as job
+  where job.topic = wanted.topic and job.status = 'pending'
+    and job.process_after > now() and job.process_after < timestamptz '100000-01-01 00:00:00+00'
+  order by job.process_after, job.id
+  limit 1
+) as next;
