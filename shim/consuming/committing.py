@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import pq
 
+from shim.client.bell import Bell
 from shim.client.borrowed import psycopg_connection
 from shim.client.inbox import Inbox, Notice
 from shim.client.notices import Notices
 from shim.client.request import Deadline, ask, prefixed
 from shim.config.settings import Settings, Severity
 from shim.consuming.assigned import Assigned
-from shim.consuming.bell import Bell
 from shim.consuming.committer import Fence, Order, Outcome, commit, failed
 from shim.consuming.cursor import Cursor
 from shim.consuming.database import Database

@@ -9,9 +9,9 @@ from contextlib import suppress
 from math import inf
 from time import monotonic
 
+from shim.client.bell import Bell
 from shim.client.notices import Notices
 from shim.config.settings import Settings, Severity
-from shim.consuming.bell import Bell
 from shim.consuming.committer import Fence
 from shim.consuming.committing import Commits
 from shim.consuming.database import Database, DatabaseError

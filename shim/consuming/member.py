@@ -3,8 +3,8 @@
 import weakref
 from time import monotonic
 
+from shim.client.bell import Bell
 from shim.config.settings import Settings
-from shim.consuming.bell import Bell
 from shim.store.beats import BeatState
 from shim.store.groups import Beat
 

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from math import inf
 from time import monotonic
 
+from shim.client.bell import Bell
 from shim.client.inbox import Inbox, Notice
 from shim.client.notices import Notices
 from shim.config.settings import Settings, Severity
 from shim.consuming.assigned import Assigned
-from shim.consuming.bell import Bell
 from shim.consuming.committing import Commits
 from shim.consuming.cursor import Cursor
 from shim.consuming.database import Database, DatabaseError

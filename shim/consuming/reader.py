@@ -7,10 +7,10 @@ from itertools import islice
 from operator import itemgetter
 from time import monotonic
 
+from shim.client.bell import Bell
 from shim.client.notices import Notices
 from shim.config.settings import Settings, Severity
 from shim.consuming.assigned import Assigned
-from shim.consuming.bell import Bell
 from shim.consuming.cursor import Cursor, located
 from shim.consuming.database import Database
 from shim.consuming.member import Activity

@@ -11,6 +11,7 @@ from typing import Any, Literal, LiteralString, NamedTuple
 import psycopg
 from psycopg.rows import TupleRow, class_row
 
+from shim.store import topics
 from shim.store.errors import StoreError
 from shim.store.records import Record, compact_json
 from shim.store.statements import Schemas, Statements
@@ -47,6 +48,7 @@ class Terms(NamedTuple):
         topic: the topic.
         owner_group: whose progress ``status`` tells; None for nobody's yet.
         owner_kind: what kind of group that is.
+        gate: whether its jobs may run: ``open`` or ``closed``.
         lease_ms: how long a claim lasts that nobody renews.
         max_deliveries: a job that was delivered so often and is still not done has failed.
         retry_backoff_ms: the pause before the second delivery; it doubles with each further one.
@@ -57,6 +59,7 @@ class Terms(NamedTuple):
     topic: str
     owner_group: str | None
     owner_kind: OwnerKind | None
+    gate: str
     lease_ms: int
     max_deliveries: int
     retry_backoff_ms: int
@@ -139,32 +142,32 @@ class Recovered(NamedTuple):
 
 def load(schemas: Schemas) -> Texts:
     """Returns the statements that the functions of this module run."""
-    return Statements("shim.store.sql", "claims.sql", schemas)
+    return {**topics.load(schemas), **Statements("shim.store.sql", "claims.sql", schemas)}
 
 
-def read_terms(conn: Connection, texts: Texts, topics: Iterable[str]) -> dict[str, Terms]:
+def read_terms(conn: Connection, texts: Texts, names: Iterable[str]) -> dict[str, Terms]:
     """Returns the terms of those of these topics that exist."""
     with conn.cursor(row_factory=class_row(Terms)) as cursor:
-        found = cursor.execute(texts["read_terms"], {"topics": list(topics)})
+        found = cursor.execute(texts["read_terms"], {"topics": list(names)})
         return {terms.topic: terms for terms in found}
 
 
-def own(conn: Connection, texts: Texts, group_id: str, topics: Sequence[str]) -> dict[str, Terms]:
+def own(conn: Connection, texts: Texts, group_id: str, names: Sequence[str]) -> dict[str, Terms]:
     """Makes a share group the owner of those of these topics that have none, and returns the terms of all.
 
     Args:
         conn: a connection in autocommit, outside of any transaction.
         texts: from `load`.
         group_id: the group.
-        topics: names; one that does not exist is left out of the result.
+        names: of the topics; one that does not exist is left out of the result.
 
     Raises:
         OwnedError: a topic has another owner; nothing is claimed on terms that the group does not have.
     """
-    terms = read_terms(conn, texts, topics)
+    terms = read_terms(conn, texts, names)
     if any(one.owner_group is None for one in terms.values()):
-        conn.execute(texts["own_topics"], {"group_id": group_id, "topics": list(topics)})
-        terms = read_terms(conn, texts, topics)
+        conn.execute(texts["own_topics"], {"group_id": group_id, "topics": list(names)})
+        terms = read_terms(conn, texts, names)
     for one in terms.values():
         if one.owner_group is not None and one.owner_kind is not None and not _owns(group_id, one):
             raise OwnedError(one.topic, one.owner_group, one.owner_kind)
@@ -205,19 +208,16 @@ def recover(conn: Connection, texts: Texts, terms: Terms, limit: int = 1000) -> 
     """Ends claims that have run out: their jobs are counted, and delivered again or failed.
 
     Args:
-        conn: a connection in autocommit, so that the count does not depend on whatever follows.
+        conn: a connection in autocommit, outside of any transaction: the count depends on nothing that follows.
         texts: from `load`.
         terms: the topic's.
         limit: how many jobs at most.
     """
     arguments = {"topic": terms.topic, "lease_ms": terms.lease_ms, "limit": limit}
-    states = [state for _, state in conn.execute(texts["recover"], arguments)]
+    with conn.transaction():
+        topics.share_gate(conn, texts, [terms.topic])
+        states = [state for _, state in conn.execute(texts["recover"], arguments)]
     return Recovered(states.count("pending"), states.count("failed"))
-
-
-def next_due(conn: Connection, texts: Texts, topics: Sequence[str]) -> dict[str, float]:
-    """Returns the seconds until the next job of each topic is due that is not yet; topics without one are left out."""
-    return dict(conn.execute(texts["next_due"], {"topics": list(topics)}).fetchall())
 
 
 def _owns(group_id: str, terms: Terms) -> bool:

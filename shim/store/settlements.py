@@ -4,7 +4,7 @@ Every statement names the token of the claim. A job that has another one by now,
 recovered when its lease had run out: nothing is changed then, and the job is not among those that are returned.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
@@ -53,7 +53,13 @@ def complete(conn: Connection, texts: Texts, lease: int, ids: Sequence[int]) -> 
 
 
 def release(conn: Connection, texts: Texts, lease: int, releases: Sequence[Release]) -> dict[int, str]:
-    """Gives jobs back to be delivered again, counting this delivery.
+    """Gives jobs back to be delivered again, counting this delivery; behind a closed gate they are parked.
+
+    Args:
+        conn: a connection inside a transaction that holds the gate still (`topics.share_gate`).
+        texts: from `load`.
+        lease: the claim's token.
+        releases: which jobs, and how.
 
     Returns:
         the status of those that were still held, by id: ``pending``, or ``failed`` for one that was at its limit.
@@ -74,8 +80,28 @@ def reject(conn: Connection, texts: Texts, lease: int, rejections: Sequence[Reje
 
 
 def return_unseen(conn: Connection, texts: Texts, lease: int, ids: Sequence[int]) -> set[int]:
-    """Gives jobs back that nobody was handed, uncounted; returns the ids of those that were still held."""
+    """Gives jobs back that nobody was handed, uncounted; returns the ids of those that were still held.
+
+    As `release`, it is for a transaction that holds the gate still.
+    """
     return _changed(conn, texts["return_unseen"], lease, ids)
+
+
+def return_unknown(conn: Connection, texts: Texts, worker: str, known: Iterable[int], names: Sequence[str]) -> int:
+    """Gives back what a worker claimed without learning it, and returns how many jobs that were.
+
+    As `release`, it is for a transaction that holds the gate still.
+
+    Args:
+        conn: a connection.
+        texts: from `load`.
+        worker: what ``locked_by`` says.
+        known: the tokens of the claims that the worker knows of.
+        names: the topics.
+    """
+    return conn.execute(
+        texts["return_unknown"], {"worker": worker, "known": list(known), "topics": list(names)}
+    ).rowcount
 
 
 def renew(conn: Connection, texts: Texts, lease: int, ids: Sequence[int]) -> set[int]:

@@ -42,6 +42,7 @@ class Snapshot(NamedTuple):
         gates: ``open`` or ``closed``, of the topics that are registered: one that is in ``topics`` and not here does
             not exist.
         unsequenced: topics with rows that are due and wait for an offset.
+        claimable: topics with jobs to claim or to recover, of those that were watched for it.
         error: why the last look failed, or why rows get no offsets; None when all is well.
         error_since: since when that is so, by ``time.monotonic``; None without an error.
     """
@@ -51,6 +52,7 @@ class Snapshot(NamedTuple):
     heads: Mapping[TP, Head] = {}
     gates: Mapping[str, str] = {}
     unsequenced: frozenset[str] = frozenset()
+    claimable: frozenset[str] = frozenset()
     error: Exception | None = None
     error_since: float | None = None
 
@@ -78,6 +80,7 @@ class Watcher(Part):
         self._look = Statements("shim.store.sql", "watcher.sql", schemas)["look"]
         self._sequencing = sequence.load(schemas)
         self._interests: weakref.WeakKeyDictionary[object, frozenset[str]] = weakref.WeakKeyDictionary()
+        self._claimers: weakref.WeakSet[object] = weakref.WeakSet()
         super().__init__("job-queue-watcher")
 
     def renew(self) -> None:
@@ -93,16 +96,19 @@ class Watcher(Part):
         self._waiting = 0
         self._asked = self._dozing = False
 
-    def watch(self, topics: Iterable[str], client: object) -> None:
+    def watch(self, topics: Iterable[str], client: object, *, claims: bool = False) -> None:
         """Makes these the topics that a client is interested in, in place of those of before; starts to look.
 
         Args:
             topics: names; those that do not exist are looked for too, and found when they are made.
             client: anything that can be hashed and weakly referenced; it is forgotten when it goes away.
+            claims: whether it claims jobs, and wants to know where there are any.
         """
         self.start()
         with self._news_lock:
             self._interests[client] = frozenset(topics)
+            if claims:
+                self._claimers.add(client)
         self.nudge()
 
     def forget(self, client: object) -> None:
@@ -110,6 +116,7 @@ class Watcher(Part):
         self.start()
         with self._news_lock:
             self._interests.pop(client, None)
+            self._claimers.discard(client)
 
     def listen(self, dsn: str | None = None) -> Listener:
         """Lets other processes' announcements wake it (see `shim.store.notify`); polling goes on all the same.
@@ -166,7 +173,8 @@ class Watcher(Part):
         self._doze()
         with self._pool.connection(patience=_LOOK_SECONDS) as conn:
             self._looked_at = time.monotonic()
-            rows = conn.cursor(binary=True).execute(self._look, {"topics": list(topics)}).fetchall()
+            wanted = {"topics": list(topics), "claimed": list(self._claimed())}
+            rows = conn.cursor(binary=True).execute(self._look, wanted).fetchall()
             news = self._saw(topics, rows)
             news |= self._number(conn)
         self._pause = _SHORTEST_PAUSE if news else min(self._pause * 2.0, _LONGEST_PAUSE)
@@ -181,6 +189,10 @@ class Watcher(Part):
     def _topics(self) -> frozenset[str]:
         with self._news_lock:
             return frozenset[str]().union(*self._interests.values())
+
+    def _claimed(self) -> frozenset[str]:
+        with self._news_lock:
+            return frozenset[str]().union(*(self._interests.get(client, ()) for client in self._claimers))
 
     def _ask(self) -> None:
         """Says that somebody wants to know, and ends the doze."""
@@ -210,9 +222,10 @@ class Watcher(Part):
             self._rows = rows
             seen = seen._replace(
                 topics=topics,
-                heads={(row[0], row[3]): Head(row[4], row[5]) for row in rows if row[3] is not None},
+                heads={(row[0], row[4]): Head(row[5], row[6]) for row in rows if row[4] is not None},
                 gates={row[0]: row[1] for row in rows},
                 unsequenced=frozenset(row[0] for row in rows if row[2]),
+                claimable=frozenset(row[0] for row in rows if row[3]),
             )
         return self._publish(seen, self._unnumbered if seen.unsequenced else None)
 

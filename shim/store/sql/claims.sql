@@ -1,6 +1,6 @@
 -- name: read_terms
 -- On what terms these topics' jobs are claimed, and who owns them.
-select topic, owner_group, owner_kind, lease_ms, max_deliveries, retry_backoff_ms, retry_backoff_max_ms, key_order
+select topic, owner_group, owner_kind, gate, lease_ms, max_deliveries, retry_backoff_ms, retry_backoff_max_ms, key_order
 from /*queue.*/job_topic
 where topic = any(%(topics)s);
 
@@ -126,7 +126,8 @@ from claimed as job
 order by job.process_after, job.id;
 
 -- name: recover
--- Jobs whose claim has run out: counted, and delivered again after their pause, or failed at the limit.
+-- Jobs whose claim has run out: counted, and delivered again after their pause, or failed at the limit. Where the gate is
+-- closed they are parked, so whoever runs this keeps the gate as it is.
 with expired as materialized (
   select id
   from /*queue.*/job_queue
@@ -147,21 +148,9 @@ set status = (case when retry_count + 1 >= terms.max_deliveries then 'failed' el
     when retry_count + 1 >= terms.max_deliveries then process_after
     else clock_timestamp()
       + /*queue.*/job_backoff(retry_count + 1, terms.retry_backoff_ms, terms.retry_backoff_max_ms)
+      + case when terms.gate = 'closed' then interval '876582000 hours' else interval '0' end
   end,
   locked_at = null, locked_by = null
 from /*queue.*/job_topic as terms
 where job.id = any(array(select id from expired)) and terms.topic = %(topic)s
 returning job.id, job.status::text;
-
--- name: next_due
--- When the next job of each of these topics is due that is not yet: one index probe each. Parked jobs do not count.
-select wanted.topic, extract(epoch from next.process_after - clock_timestamp())::double precision as seconds
-from unnest(%(topics)s::text[]) as wanted (topic)
-cross join lateral (
-  select job.process_after
-  from /*queue.*/job_queue as job
-  where job.topic = wanted.topic and job.status = 'pending'
-    and job.process_after > now() and job.process_after < timestamptz '100000-01-01 00:00:00+00'
-  order by job.process_after, job.id
-  limit 1
-) as next;

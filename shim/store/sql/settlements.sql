@@ -6,10 +6,14 @@ where id = any(%(ids)s) and lease = %(lease)s and status = 'processing'
 returning id;
 
 -- name: release
--- Jobs that are to be delivered again, after a pause of their own or their topic's; at the limit they have failed.
+-- Jobs that are to be delivered again, after a pause of their own or their topic's; at the limit they have failed. Where
+-- the gate is closed they are parked, so whoever runs this keeps the gate as it is.
 with held as materialized (
-  select job.id, given.error, given.pause_ms, terms.retry_backoff_ms, terms.retry_backoff_max_ms,
-    job.retry_count + 1 >= terms.max_deliveries as last
+  select job.id, given.error, job.retry_count + 1 >= terms.max_deliveries as last,
+    coalesce(
+      given.pause_ms * interval '1 millisecond',
+      /*queue.*/job_backoff(job.retry_count + 1, terms.retry_backoff_ms, terms.retry_backoff_max_ms)
+    ) + case when terms.gate = 'closed' then interval '876582000 hours' else interval '0' end as pause
   from unnest(%(ids)s::bigint[], %(errors)s::text[], %(pauses_ms)s::bigint[]) as given (id, error, pause_ms)
   join /*queue.*/job_queue as job on job.id = given.id
   join /*queue.*/job_topic as terms on terms.topic = job.topic
@@ -22,12 +26,7 @@ set status = (case when held.last then 'failed' else 'pending' end)::/*queue.*/j
   retry_count = retry_count + 1,
   last_error = coalesce(held.error, case when held.last then 'delivery limit reached' else last_error end),
   finished_at = case when held.last then clock_timestamp() end,
-  process_after = case
-    when held.last then process_after
-    when held.pause_ms is not null then clock_timestamp() + held.pause_ms * interval '1 millisecond'
-    else clock_timestamp()
-      + /*queue.*/job_backoff(retry_count + 1, held.retry_backoff_ms, held.retry_backoff_max_ms)
-  end,
+  process_after = case when held.last then process_after else clock_timestamp() + held.pause end,
   locked_at = null, locked_by = null
 from held
 where job.id = held.id
@@ -50,11 +49,14 @@ where job.id = held.id
 returning job.id;
 
 -- name: return_unseen
--- Jobs that were claimed ahead and that nobody has been handed: free again, as if they had not been claimed.
-update /*queue.*/job_queue
-set status = 'pending', locked_at = null, locked_by = null
-where id = any(%(ids)s) and lease = %(lease)s and status = 'processing'
-returning id;
+-- Jobs that were claimed and that nobody has been handed: free again, as if they had not been claimed; or parked, where
+-- the gate is closed.
+update /*queue.*/job_queue as job
+set status = 'pending', locked_at = null, locked_by = null,
+  process_after = case when terms.gate = 'closed' then 'infinity' else process_after end
+from /*queue.*/job_topic as terms
+where job.id = any(%(ids)s) and job.lease = %(lease)s and job.status = 'processing' and terms.topic = job.topic
+returning job.id;
 
 -- name: renew
 -- A claim goes on for another lease, as far as it still holds; one that ran out does until somebody recovers the job.
@@ -68,3 +70,13 @@ returning id;
 select id, status::text
 from /*queue.*/job_queue
 where id = any(%(ids)s) and lease = %(lease)s and status <> 'processing';
+
+-- name: return_unknown
+-- Jobs that a worker claimed without ever learning it, since the reply was lost: free again, as if not claimed.
+update /*queue.*/job_queue as job
+set status = 'pending', locked_at = null, locked_by = null,
+  process_after = case when terms.gate = 'closed' then 'infinity' else process_after end
+from /*queue.*/job_topic as terms
+where job.status = 'processing' and job.locked_by = %(worker)s and job.lease <> all(%(known)s::bigint[])
+  and terms.topic = job.topic and job.topic = any(%(topics)s)
+returning job.id;

@@ -124,7 +124,6 @@ def test_jobs_behind_a_closed_gate_held_delayed_or_without_an_offset_are_not_due
     queue.execute("update job_queue set process_after = now() + interval '1 hour' where id = 2")
     queue.execute("insert into job_queue (topic, payload) values ('emails', '1')")
     assert ids(claim(queue, texts)) == [3]
-    assert 3599 < claims.next_due(queue, texts, ["emails", "nowhere"])["emails"] <= 3600
 
 
 def test_a_value_that_plain_sql_inserted_comes_as_compact_json(queue: Connection, texts: Texts) -> None:
@@ -235,6 +234,33 @@ def test_a_topic_has_one_owner(queue: Connection, texts: Texts) -> None:
     with pytest.raises(OwnedError, match="consumer group 'mailers'"):
         claims.own(queue, texts, "mailers", ["emails"])
     assert claims.own(queue, texts, "mailers", ["nowhere"]) == {}
+
+
+@pytest.mark.parametrize("way", ["released", "recovered", "returned"])
+def test_what_comes_back_behind_a_closed_gate_is_parked(queue: Connection, texts: Texts, way: str) -> None:
+    fill(queue, texts, 1)
+    mine = terms(queue, texts)
+    lease = claim(queue, texts).lease
+    queue.execute("update job_topic set gate = 'closed'")
+    if way == "released":
+        settlements.release(queue, texts, lease, [Release(1)])
+    elif way == "returned":
+        settlements.return_unseen(queue, texts, lease, [1])
+    else:
+        let_run_out(queue)
+        claims.recover(queue, texts, mine)
+    parked = "select status::text, process_after >= timestamptz '100000-01-01 00:00:00+00' from job_queue"
+    assert queue.execute(parked).fetchone() == ("pending", True)
+
+
+def test_a_claim_whose_reply_was_lost_is_given_back(queue: Connection, texts: Texts) -> None:
+    fill(queue, texts, 3)
+    mine = terms(queue, texts)
+    known, other = (claims.claim(queue, texts, mine, worker, 1).lease for worker in ("w1", "w2"))
+    claims.claim(queue, texts, mine, "w1", 1)
+    assert settlements.return_unknown(queue, texts, "w1", [known], ["emails"]) == 1
+    left = "select array_agg(lease order by lease) from job_queue where status = 'processing'"
+    assert queue.execute(left).fetchone() == ([known, other],)
 
 
 def test_of_each_key_one_job_at_a_time_is_worked_on_in_order(

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Set as AbstractSet
 
-from shim.consuming.bell import Bell
+from shim.client.bell import Bell
 from shim.store.part import Part
 from shim.store.pool import Pool
 from shim.store.statements import Schemas
@@ -88,4 +88,5 @@ def _news(before: Snapshot, now: Snapshot) -> set[str] | None:
         return None
     topics = set(now.topics ^ before.topics)
     topics |= {topic for topic, _ in dict(now.heads.items() ^ before.heads.items())}
+    topics |= now.claimable - before.claimable
     return topics | {topic for topic, _ in now.gates.items() ^ before.gates.items()}

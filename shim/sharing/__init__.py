@@ -1,0 +1,1 @@
+"""What is behind ``ShareConsumer``: claims, what is in flight, leases that are renewed, acknowledgements."""
