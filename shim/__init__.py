@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from shim.protocol.hashing import consistent, fnv1a, murmur2
     from shim.release import libversion, version
     from shim.serializing import DeserializingConsumer, SerializingProducer
+    from shim.share_consumer import ShareConsumer
     from shim.topic_partition import TopicPartition
 
     __version__: str
@@ -64,6 +65,7 @@ __all__ = [  # noqa: RUF022  in the order of the original
     "Producer",
     "DeserializingConsumer",
     "SerializingProducer",
+    "ShareConsumer",
     "TIMESTAMP_CREATE_TIME",
     "TIMESTAMP_LOG_APPEND_TIME",
     "TIMESTAMP_NOT_AVAILABLE",
@@ -111,12 +113,12 @@ _HOMES = {
     "shim.producer": ("Producer",),
     "shim.release": ("libversion", "version"),
     "shim.serializing": ("DeserializingConsumer", "SerializingProducer"),
+    "shim.share_consumer": ("ShareConsumer",),
     "shim.topic_partition": ("TopicPartition",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _SUBMODULES = ("admin", "cimpl", "error", "serialization")
 _MISSING = {
-    "ShareConsumer": "share groups come with a later release",
     "DeserializingShareConsumer": "share groups come with a later release",
     "aio": "the clients for asyncio come with a later release",
     "avro": "it is deprecated; use the serializers of confluent_kafka.schema_registry",

@@ -10,6 +10,7 @@ from shim.protocol import constants
 from shim.protocol.constants import *  # noqa: F403  all 68 of them
 from shim.protocol.hashing import consistent, fnv1a, murmur2
 from shim.release import libversion, version
+from shim.share_consumer import ShareConsumer
 from shim.topic_partition import TopicPartition
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "NewPartitions",
     "NewTopic",
     "Producer",
+    "ShareConsumer",
     "TopicPartition",
     "Uuid",
     "consistent",

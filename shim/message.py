@@ -120,6 +120,13 @@ class Message(Generic[K, V]):
         return message
 
     @classmethod
+    def from_delivery(cls, record: Record, delivery_count: int) -> Self:
+        """Returns the message of a job; nothing is checked."""
+        message = cls.from_record(record)
+        message._delivery_count = delivery_count
+        return message
+
+    @classmethod
     def from_event(
         cls,
         error: KafkaError,

@@ -182,6 +182,10 @@ class Settings:
     auto_commit_interval_s = _seconds("auto.commit.interval.ms")
     enable_auto_offset_store = _flag("enable.auto.offset.store")
     enable_partition_eof = _flag("enable.partition.eof")
+    max_poll_records = _whole("max.poll.records")
+    share_acknowledgement_mode = _word("share.acknowledgement.mode")
+    """``implicit`` or ``explicit``."""
+    job_timeout_s = _seconds("shim.job.timeout.ms")
     max_poll_interval_s = _seconds("max.poll.interval.ms")
     session_timeout_s = _seconds("session.timeout.ms")
     heartbeat_interval_s = _seconds("heartbeat.interval.ms")

@@ -96,13 +96,12 @@ class Flight:
         for job in jobs:
             self._records[job.record[:3]] = _Record(job.id, lease)
 
-    def say(self, place: Place, word: Word) -> None:
-        """Takes note of what is said of a record, in place of what was said before.
-
-        Raises:
-            KeyError: it is not in flight.
-        """
-        self._records[place].word = word
+    def say(self, place: Place, word: Word) -> bool:
+        """Takes note of what is said of a record, in place of what was said before; False when it is not in flight."""
+        record = self._records.get(place)
+        if record is not None:
+            record.word = word
+        return record is not None
 
     def say_of_all(self, word: Word) -> None:
         """Says the same of every record of which nothing has been said."""

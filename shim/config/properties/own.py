@@ -1,6 +1,6 @@
 """The shim's own properties: the only additions, all of them under ``shim.``."""
 
-from shim.config.properties.property import BOTH, HONOURED, PRODUCER, Property
+from shim.config.properties.property import BOTH, CONSUMER, HONOURED, PRODUCER, Property
 from shim.config.properties.values import Boolean, Choice, ConnectionString, Integer, Text
 
 _NOTIFY = Choice(("auto", "on", "off", "true", "false"), {"true": "on", "false": "off"})
@@ -23,6 +23,14 @@ OWN = (
     ),
     Property(
         "shim.retention", BOTH, Boolean(switch=True), True, HONOURED, "whether this process removes rows past retention"
+    ),
+    Property(
+        "shim.job.timeout.ms",
+        CONSUMER,
+        Integer(1000, 604_800_000),
+        3_600_000,
+        HONOURED,
+        "how long a share consumer renews the lease of a job that it has been handed",
     ),
     Property(
         "shim.block.on.full",
