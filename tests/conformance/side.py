@@ -135,6 +135,25 @@ class Side:
         self._opened.append(lambda: self._end_consumer(consumer))
         return consumer
 
+    def share_group(self) -> str:
+        """A share group of the test's own, which begins at the beginning."""
+        group = self.name("share")
+        if self.family.name == "kafka":  # where the shim's has no other way to begin
+            admin = self.admin
+            entry = admin.ConfigEntry(
+                "share.auto.offset.reset", "earliest", incremental_operation=admin.AlterConfigOpType.SET
+            )
+            resource = admin.ConfigResource(admin.ResourceType.GROUP, group, incremental_configs=[entry])
+            self.cluster.incremental_alter_configs([resource])[resource].result(ADMIN_SECONDS)
+        return group
+
+    def share_consumer(self, group: str | None = None, configuration: Configuration | None = None, **more: Any) -> Any:
+        """A share consumer of ``group``, or of a group of its own, that begins at the beginning."""
+        conf = {**self.connection, "group.id": group or self.share_group(), **(configuration or {})}
+        consumer = self.api.ShareConsumer(conf, **more)
+        self._opened.append(consumer.close)
+        return consumer
+
     def topic(self, partitions: int = 1, config: Mapping[str, str] | None = None, *, name: str | None = None) -> str:
         """Create a topic, with a name of its own unless one is given; returns the name."""
         name = name or self.name("topic")
