@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from shim.protocol.hashing import consistent, fnv1a, murmur2
     from shim.release import libversion, version
-    from shim.serializing import DeserializingConsumer, SerializingProducer
+    from shim.serializing import DeserializingConsumer, DeserializingShareConsumer, SerializingProducer
     from shim.share_consumer import ShareConsumer
     from shim.topic_partition import TopicPartition
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [  # noqa: RUF022  in the order of the original
     "admin",
     "Consumer",
+    "ShareConsumer",
     "Messages",
     "KafkaError",
     "KafkaException",
@@ -64,8 +65,8 @@ __all__ = [  # noqa: RUF022  in the order of the original
     "OFFSET_STORED",
     "Producer",
     "DeserializingConsumer",
+    "DeserializingShareConsumer",
     "SerializingProducer",
-    "ShareConsumer",
     "TIMESTAMP_CREATE_TIME",
     "TIMESTAMP_LOG_APPEND_TIME",
     "TIMESTAMP_NOT_AVAILABLE",
@@ -112,14 +113,13 @@ _HOMES = {
     ),
     "shim.producer": ("Producer",),
     "shim.release": ("libversion", "version"),
-    "shim.serializing": ("DeserializingConsumer", "SerializingProducer"),
+    "shim.serializing": ("DeserializingConsumer", "DeserializingShareConsumer", "SerializingProducer"),
     "shim.share_consumer": ("ShareConsumer",),
     "shim.topic_partition": ("TopicPartition",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _SUBMODULES = ("admin", "cimpl", "error", "serialization")
 _MISSING = {
-    "DeserializingShareConsumer": "share groups come with a later release",
     "aio": "the clients for asyncio come with a later release",
     "avro": "it is deprecated; use the serializers of confluent_kafka.schema_registry",
     "schema_registry": "it needs no Kafka; keep importing it from confluent_kafka",

@@ -10,11 +10,14 @@ from shim.error import (
     ValueDeserializationError,
     ValueSerializationError,
 )
-from shim.message import Headers, Message
+from shim.errors import KafkaError
+from shim.message import Headers, Message, Messages
 from shim.producer import Producer
 from shim.producing.outgoing import OnDelivery
+from shim.protocol.codes import Local
 from shim.serdes import Serdes
 from shim.serialization import MessageField, SerializationContext
+from shim.share_consumer import ShareConsumer
 
 if TYPE_CHECKING:
     # Defaults of type variables come with Python 3.13; type checkers know them everywhere.
@@ -159,3 +162,46 @@ class DeserializingConsumer(Consumer, Generic[K, V]):
         message.set_key(key)
         message.set_value(value)
         return message
+
+
+class DeserializingShareConsumer(ShareConsumer):
+    """A share consumer that hands out objects.
+
+    Args:
+        conf: that of a `ShareConsumer`, and ``key.deserializer`` and ``value.deserializer``: callables of bytes or
+            None and a `SerializationContext`.
+    """
+
+    def __init__(self, conf: dict[str, Any]) -> None:
+        left = dict(conf)
+        self._key_deserializer = left.pop("key.deserializer", None)
+        self._value_deserializer = left.pop("value.deserializer", None)
+        super().__init__(left)
+
+    def poll(self, timeout: float = -1) -> Messages:
+        """Returns the messages of one claim, deserialized in place; see `ShareConsumer.poll`.
+
+        One that cannot be deserialized keeps its bytes, and its ``error()`` says so with ``_KEY_DESERIALIZATION`` or
+        ``_VALUE_DESERIALIZATION``: it is in flight like the others, and can be rejected.
+        """
+        messages = super().poll(timeout)
+        for message in messages:
+            if message.error() is None:
+                self._deserialize(message)
+        return messages
+
+    def _deserialize(self, message: Message[Any, Any]) -> None:
+        context = SerializationContext(message.topic() or "", MessageField.KEY, message.headers())
+        code = Local.KEY_DESERIALIZATION
+        key, value = message.key(), message.value()
+        try:
+            if self._key_deserializer is not None:
+                key = self._key_deserializer(key, context)
+            code, context.field = Local.VALUE_DESERIALIZATION, MessageField.VALUE
+            if self._value_deserializer is not None:
+                value = self._value_deserializer(value, context)
+        except Exception as failure:  # noqa: BLE001  whatever it is, it concerns this message alone
+            message.set_error(KafkaError(code, str(failure)))
+        else:
+            message.set_key(key)
+            message.set_value(value)

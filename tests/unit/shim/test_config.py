@@ -44,6 +44,7 @@ def test_our_own_properties_are_the_only_additions() -> None:
         "shim.pool.size",
         "shim.topic.partitions",
         "shim.retention",
+        "shim.job.timeout.ms",
         "shim.block.on.full",
     }
 
