@@ -35,9 +35,7 @@ def test_rows_tell_what_happens_to_them(share: MakeShareConsumer, migrated: Conn
         ("pending", 1, "try later"),
         ("pending", 1, None),
     ]
-    later = (
-        "select process_after - now() between interval '59 minutes' and interval '1 hour' from job_queue where id = 3"
-    )
+    later = "select process_after - now() between '59 minutes' and '1 hour' from job_queue where id = 3"
     assert migrated.execute(later).fetchone() == (True,)
 
 
