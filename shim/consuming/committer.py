@@ -17,6 +17,7 @@ from shim.store.fetch import TP
 from shim.store.offsets import Commit, CommitResult, Connection, Texts
 from shim.store.part import Part
 from shim.store.pool import Pool
+from shim.store.settle import settler_for
 from shim.store.statements import Schemas
 from shim.topic_partition import TopicPartition
 
@@ -114,6 +115,7 @@ class Committer(Part):
     def __init__(self, pool: Pool, schemas: Schemas) -> None:
         self._pool = pool
         self._texts = offsets.load(schemas)
+        self._settler = settler_for(pool, schemas)
         super().__init__("shim-committer")
 
     def renew(self) -> None:
@@ -184,6 +186,7 @@ class Committer(Part):
         except psycopg.Error as failure:
             outcome = failed(order.partitions, from_postgres(failure))
         order.done(outcome)
+        self._settler.committed(order.fence.group_id)
 
 
 def _commit(one: TopicPartition, fence: Fence) -> Commit:

@@ -125,6 +125,7 @@ class Commits:
             outcome = self._commit(partitions, deadline)
         except KafkaException as failure:
             raise prefixed(failure, "Commit failed") from failure.__cause__
+        self._database.settler.committed(self.fence.group_id)
         _raise(outcome)
         return outcome.partitions
 
@@ -172,6 +173,7 @@ class Commits:
         self._check(partitions, own=caller)
         outcome = commit(caller, self._database.committing, self.fence, partitions)
         _raise(outcome)
+        self._database.settler.committed(self.fence.group_id)  # a moment later, when the caller has committed, likely
         tps = frozenset((one.topic, one.partition) for one in partitions if one.offset >= 0)
         if self.fence.member_id is not None and not isolation.sees_the_present(caller, self._database.committing):
             self._confirm(self.fence.member_id, tps)

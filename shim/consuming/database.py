@@ -6,6 +6,7 @@ from shim.config.settings import Settings
 from shim.consuming.committer import Committer, committer_for
 from shim.store import fetch, groups, isolation, offsets, topics
 from shim.store.coordinator import Coordinator, coordinator_for
+from shim.store.settle import Settler, settler_for
 
 __all__ = ["Database", "DatabaseError"]
 
@@ -34,6 +35,11 @@ class Database(ClientDatabase):
     def coordinator(self) -> Coordinator:
         """Keeps members in their groups."""
         return coordinator_for(self.pool, self.schemas)
+
+    @property
+    def settler(self) -> Settler:
+        """Completes the rows of topics that a consumer group owns."""
+        return settler_for(self.pool, self.schemas)
 
     @property
     def committer(self) -> Committer:

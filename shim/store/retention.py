@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import psycopg
 from psycopg.rows import TupleRow
 
-from shim.store import bounds, topics
+from shim.store import bounds, settle, topics
 from shim.store.part import Part
 from shim.store.pool import Pool
 from shim.store.statements import Schemas, Statements
@@ -102,12 +102,17 @@ class Sweeper(Part):
     def __init__(self, pool: Pool, schemas: Schemas, on_swept: Callable[[Swept], None]) -> None:
         super().__init__("shim-sweeper")
         self._pool = pool
-        self._statements = load(schemas)
+        self._statements = {**load(schemas), **settle.load(schemas)}
         self._on_swept = on_swept
         self.error: Exception | None = None
 
     def round(self) -> float:
-        """Sweeps until nothing is left to do, lending its connection back in between."""
+        """Sweeps until nothing is left to do, lending its connection back in between.
+
+        Before, it settles what the last commits of processes that are gone have left.
+        """
+        with self._pool.connection() as conn:
+            settle.settle(conn, self._statements)
         for swept in self._sweeps():
             if swept:
                 self._on_swept(swept)

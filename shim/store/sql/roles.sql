@@ -31,6 +31,9 @@ $$;
 grant select, update, delete on /*queue.*/job_queue to job_queue_worker;
 grant select, update on /*queue.*/job_partition to job_queue_worker;
 grant select on /*queue.*/job_topic, /*queue.*/job_cluster, /*queue.*/job_schema_migration to job_queue_worker;
+grant select on /*queue.*/job_progress, /*queue.*/job_depth, /*queue.*/job_failure to job_queue_worker;
+grant update (owner_group, owner_kind) on /*queue.*/job_topic to job_queue_worker;
+grant usage on sequence /*queue.*/job_lease to job_queue_worker;
 grant select, insert, update, delete on
   /*queue.*/job_group, /*queue.*/job_group_member, /*queue.*/job_group_partition, /*queue.*/job_group_offset
   to job_queue_worker;
@@ -56,7 +59,7 @@ $$;
 grant select on
   /*queue.*/job_queue, /*queue.*/job_topic, /*queue.*/job_partition, /*queue.*/job_cluster, /*queue.*/job_group,
   /*queue.*/job_group_member, /*queue.*/job_group_partition, /*queue.*/job_group_offset,
-  /*queue.*/job_schema_migration
+  /*queue.*/job_progress, /*queue.*/job_depth, /*queue.*/job_failure, /*queue.*/job_schema_migration
   to job_queue_reader;
 
 -- name: grant_job_queue_migrator
@@ -65,7 +68,10 @@ grant select, insert, update, delete on
   /*queue.*/job_queue, /*queue.*/job_topic, /*queue.*/job_partition, /*queue.*/job_group,
   /*queue.*/job_group_member, /*queue.*/job_group_partition, /*queue.*/job_group_offset
   to job_queue_migrator;
-grant select on /*queue.*/job_cluster, /*queue.*/job_schema_migration to job_queue_migrator;
+grant select on
+  /*queue.*/job_progress, /*queue.*/job_depth, /*queue.*/job_failure, /*queue.*/job_cluster, /*queue.*/job_schema_migration
+  to job_queue_migrator;
+grant usage on sequence /*queue.*/job_lease to job_queue_migrator;
 do $$
 begin
   execute format(

@@ -7,7 +7,7 @@ import pytest
 
 from migrator import postgres
 from migrator.postgres import Connection
-from shim.store import append, retention, schema, sequence, topics
+from shim.store import append, claims, retention, schema, sequence, settle, settlements, topics
 from shim.store import roles as store_roles
 from shim.store.schema import Line
 from shim.store.values import View
@@ -74,7 +74,8 @@ def test_the_store_asks_for_no_more_than_its_roles_may(
     migrated: Connection, roles: tuple[str, ...], line: Line
 ) -> None:
     assert roles
-    texts = {**sequence.load(line.schemas), **retention.load(line.schemas)}
+    stores = (sequence, retention, claims, settlements, settle)
+    texts = {name: text for store in stores for name, text in store.load(line.schemas).items()}
     told: list[append.Reserved] = []
     one = append.draft("emails", 0, b"k", b"1", None, None, View("json", b"1"))
     migrated.execute("set role job_queue_producer")
@@ -85,6 +86,13 @@ def test_the_store_asks_for_no_more_than_its_roles_may(
         append.append_in(migrated, texts, [one])
     migrated.execute("set role job_queue_worker")
     assert sequence.sequence(migrated, texts, "emails") == 1
+    terms = claims.own(migrated, texts, "mailers", ["emails"])["emails"]
+    batch = claims.claim(migrated, texts, terms, "worker", 1)
+    assert len(settlements.renew(migrated, texts, batch.lease, [batch.jobs[0].id])) == 1
+    claims.claim(migrated, texts, terms, "worker", 1, done=claims.Done(batch.lease, [batch.jobs[0].id]))
+    assert claims.recover(migrated, texts, terms) == (0, 0)
+    assert settle.settle(migrated, texts) == 0
+    migrated.execute("update job_queue set status = 'completed'")
     assert retention.sweep(migrated, texts).deleted == 2
     for role in store_roles.ROLES:
         migrated.execute(f"set role {role}")
