@@ -20,6 +20,7 @@ COMMANDS = {
     "drain": "Copy a topic's records into job_queue, exactly once.",
     "gate": "Let a topic's jobs run here, or keep them from it.",
     "dead-letters": "See the records that became no row, and append them after all.",
+    "jobs": "See the jobs in the queue; run failed ones again, end, or delete them.",
     "held": "Decide about the jobs that may have been done already.",
     "demo": "See the whole story on throw-away servers, checked by itself.",
 }

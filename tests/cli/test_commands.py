@@ -20,6 +20,7 @@ def test_init_creates_then_finds_everything_there(cli: Cli, database_url: str) -
     assert planned.document["applied"] == [
         "store 0001 job_queue",
         "store 0002 consumer_groups",
+        "store 0003 jobs",
         "migrator 0001 drain",
     ]
     assert cli("schema", "check", "--dsn", database_url).status == 1
@@ -42,7 +43,7 @@ def test_init_adopts_the_articles_table(cli: Cli, database_url: str) -> None:
     execute(database_url, article.INSERT)
     planned = cli("init", "--dsn", database_url, "--dry-run", "--json").document
     assert planned["adopted"]
-    assert planned["applied"] == ["store 0002 consumer_groups", "migrator 0001 drain"]
+    assert planned["applied"] == ["store 0002 consumer_groups", "store 0003 jobs", "migrator 0001 drain"]
     assert "rows kept" in cli("doctor", "--dsn", database_url).out
     ran = cli("init", "--dsn", database_url)
     assert ran.status == 0
@@ -108,7 +109,7 @@ def test_schema_upgrade_gives_the_roles_that_are_there_what_is_new(cli: Cli, dat
         )
     assert cli("doctor", "--dsn", database_url).status == 1
     upgraded = cli("schema", "upgrade", "--dsn", database_url)
-    assert upgraded.out == "applied store 0002 consumer_groups\n"
+    assert upgraded.out == "applied store 0002 consumer_groups\napplied store 0003 jobs\n"
     execute(database_url, "set role job_queue_worker; delete from job_group")
     assert cli("schema", "check", "--dsn", database_url).status == 0
 
