@@ -255,11 +255,12 @@ def _batch(rows: Iterable[TupleRow], after: After) -> Batch:
     due = ""
     for completed, id_, lease, deliveries, due, *record, viewed in rows:  # noqa: B007  the last ones are used below
         if id_ is not None:
-            jobs.append(Claimed(id_, deliveries, _record(record, viewed=viewed)))
+            jobs.append(Claimed(id_, deliveries, record_of(record, viewed=viewed)))
     return Batch(lease or 0, jobs, After(due, jobs[-1].id) if jobs else after, completed)
 
 
-def _record(fields: list[Any], *, viewed: bool) -> Record:
+def record_of(fields: Sequence[Any], *, viewed: bool) -> Record:
+    """Returns the record of what a statement of jobs says of it: topic to timestamp type, in the record's order."""
     topic, partition, offset, key, value, headers, timestamp_ms, timestamp_type = fields
     if viewed:
         value = compact_json(value)

@@ -25,7 +25,7 @@ where topic.topic = free.topic;
 with done as (
   update /*queue.*/job_queue
   set status = 'completed', finished_at = clock_timestamp()
-  where id = any(%(done_ids)s) and lease = %(done_lease)s and status = 'processing'
+  where id = any(%(done_ids)s) and lease = %(done_lease)s and case when status = 'processing' then true end
   returning id
 ), due as materialized (
   select id
@@ -92,14 +92,14 @@ from (
 -- Completes what is done before a claim by key, so that the keys are free for it.
 update /*queue.*/job_queue
 set status = 'completed', finished_at = clock_timestamp()
-where id = any(%(done_ids)s) and lease = %(done_lease)s and status = 'processing';
+where id = any(%(done_ids)s) and lease = %(done_lease)s and case when status = 'processing' then true end;
 
 -- name: take
 -- These jobs become this worker's, unless somebody was faster. By hand, in psql, nobody asks for the lock of claims.
 with due as materialized (
   select id
   from /*queue.*/job_queue
-  where id = any(%(ids)s) and status = 'pending' and process_after <= now()
+  where id = any(%(ids)s) and case when status = 'pending' then process_after <= now() end
   for no key update skip locked
 ), claimed as (
   update /*queue.*/job_queue
@@ -126,8 +126,8 @@ from claimed as job
 order by job.process_after, job.id;
 
 -- name: recover
--- Jobs whose claim has run out: counted, and delivered again after their pause, or failed at the limit. Where the gate is
--- closed they are parked, so whoever runs this keeps the gate as it is.
+-- Jobs whose claim has run out: counted, and delivered again after their pause, or failed at the limit. Where the gate
+-- is closed they are parked, so whoever runs this keeps the gate as it is.
 with expired as materialized (
   select id
   from /*queue.*/job_queue

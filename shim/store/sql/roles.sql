@@ -69,7 +69,8 @@ grant select, insert, update, delete on
   /*queue.*/job_group_member, /*queue.*/job_group_partition, /*queue.*/job_group_offset
   to job_queue_migrator;
 grant select on
-  /*queue.*/job_progress, /*queue.*/job_depth, /*queue.*/job_failure, /*queue.*/job_cluster, /*queue.*/job_schema_migration
+  /*queue.*/job_progress, /*queue.*/job_depth, /*queue.*/job_failure, /*queue.*/job_cluster,
+  /*queue.*/job_schema_migration
   to job_queue_migrator;
 grant usage on sequence /*queue.*/job_lease to job_queue_migrator;
 do $$

@@ -1,13 +1,14 @@
 -- name: complete
--- Jobs of one claim that are done, as far as the claim still holds.
+-- Jobs of one claim that are done, as far as the claim still holds. Here and below the status stands behind "case", so
+-- that the primary key finds the jobs: the index of all that are being worked on is full of dead entries.
 update /*queue.*/job_queue
 set status = 'completed', finished_at = clock_timestamp()
-where id = any(%(ids)s) and lease = %(lease)s and status = 'processing'
+where id = any(%(ids)s) and lease = %(lease)s and case when status = 'processing' then true end
 returning id;
 
 -- name: release
--- Jobs that are to be delivered again, after a pause of their own or their topic's; at the limit they have failed. Where
--- the gate is closed they are parked, so whoever runs this keeps the gate as it is.
+-- Jobs that are to be delivered again, after a pause of their own or their topic's; at the limit they have failed.
+-- Where the gate is closed they are parked, so whoever runs this keeps the gate as it is.
 with held as materialized (
   select job.id, given.error, job.retry_count + 1 >= terms.max_deliveries as last,
     coalesce(
@@ -17,7 +18,7 @@ with held as materialized (
   from unnest(%(ids)s::bigint[], %(errors)s::text[], %(pauses_ms)s::bigint[]) as given (id, error, pause_ms)
   join /*queue.*/job_queue as job on job.id = given.id
   join /*queue.*/job_topic as terms on terms.topic = job.topic
-  where job.lease = %(lease)s and job.status = 'processing'
+  where job.lease = %(lease)s and case when job.status = 'processing' then true end
   order by job.id
   for no key update of job
 )
@@ -38,7 +39,7 @@ with held as materialized (
   select job.id, given.error
   from unnest(%(ids)s::bigint[], %(errors)s::text[]) as given (id, error)
   join /*queue.*/job_queue as job on job.id = given.id
-  where job.lease = %(lease)s and job.status = 'processing'
+  where job.lease = %(lease)s and case when job.status = 'processing' then true end
   order by job.id
   for no key update of job
 )
@@ -55,14 +56,15 @@ update /*queue.*/job_queue as job
 set status = 'pending', locked_at = null, locked_by = null,
   process_after = case when terms.gate = 'closed' then 'infinity' else process_after end
 from /*queue.*/job_topic as terms
-where job.id = any(%(ids)s) and job.lease = %(lease)s and job.status = 'processing' and terms.topic = job.topic
+where job.id = any(%(ids)s) and job.lease = %(lease)s and case when job.status = 'processing' then true end
+  and terms.topic = job.topic
 returning job.id;
 
 -- name: renew
 -- A claim goes on for another lease, as far as it still holds; one that ran out does until somebody recovers the job.
 update /*queue.*/job_queue
 set locked_at = clock_timestamp()
-where id = any(%(ids)s) and lease = %(lease)s and status = 'processing'
+where id = any(%(ids)s) and lease = %(lease)s and case when status = 'processing' then true end
 returning id;
 
 -- name: settled_by
