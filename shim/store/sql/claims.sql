@@ -150,7 +150,7 @@ set status = (case when retry_count + 1 >= terms.max_deliveries then 'failed' el
       + /*queue.*/job_backoff(retry_count + 1, terms.retry_backoff_ms, terms.retry_backoff_max_ms)
       + case when terms.gate = 'closed' then interval '876582000 hours' else interval '0' end
   end,
-  locked_at = null, locked_by = null
+  locked_at = null, locked_by = null, lease = null
 from /*queue.*/job_topic as terms
 where job.id = any(array(select id from expired)) and terms.topic = %(topic)s
 returning job.id, job.status::text;

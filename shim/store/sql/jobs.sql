@@ -39,7 +39,7 @@ where job.id = %(id)s;
 -- name: retry_jobs
 -- Lets failed jobs run again from the start, at once; behind a closed gate they are parked.
 update /*queue.*/job_queue as job
-set status = 'pending', retry_count = 0, locked_at = null, locked_by = null, finished_at = null,
+set status = 'pending', retry_count = 0, locked_at = null, locked_by = null, lease = null, finished_at = null,
   process_after = case when terms.gate = 'closed' then 'infinity' else now() end
 from /*queue.*/job_topic as terms
 where job.id = any(%(ids)s) and job.status = 'failed' and terms.topic = job.topic;

@@ -203,6 +203,7 @@ def test_a_claim_that_ran_out_is_recovered_counted_and_fenced(queue: Connection,
     assert settlements.renew(queue, texts, late, [1]) == {1}
     assert claims.recover(queue, texts, mine) == Recovered(1, 0)
     assert states(queue) == [(1, "processing", 0, None), (2, "pending", 1, "lease expired")]
+    assert settlements.settled_by(queue, texts, late, [1, 2]) == {}
     make_due(queue)
     again = claim(queue, texts)
     for settle in (settlements.complete, settlements.renew, settlements.return_unseen):
