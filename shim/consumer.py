@@ -18,7 +18,6 @@ from shim.consuming.subscription import subscription
 from shim.errors import KafkaError, KafkaException
 from shim.message import Message
 from shim.protocol.codes import Local
-from shim.protocol.constants import OFFSET_STORED
 from shim.protocol.group_metadata import GroupMetadata
 from shim.topic_partition import TopicPartition
 
@@ -166,9 +165,7 @@ class Consumer:
         """Goes to another offset of an assigned partition: a number, or a logical one."""
         wanted = checked_one(partition)
         with prefixing(f"Failed to seek to offset {wanted.offset}"):
-            if wanted.offset == OFFSET_STORED:
-                raise KafkaException(KafkaError(Local.INVALID_ARG))
-            self._polling.assigned.require((wanted.topic, wanted.partition)).seek(wanted.offset)
+            self._polling.assigned.seek((wanted.topic, wanted.partition), wanted.offset)
         self._polling.rearrange()
 
     @in_turn(_CLOSED)
@@ -378,7 +375,7 @@ class Consumer:
                 self._polling.close(self)
 
     def _refuse_protocol(self, protocol: str, text: str) -> None:
-        if self._polling.group.protocol == protocol:
+        if self._polling.group.bound == protocol:
             raise KafkaException(KafkaError(Local.STATE, text))
 
     def _to_commit(self, message: Message | None, offsets: list[TopicPartition] | None) -> list[TopicPartition]:

@@ -145,20 +145,20 @@ class Message(Generic[K, V]):
         offset: int,
         key: bytes | None,
         value: bytes | None,
-        headers: list[tuple[str, bytes | None]] | None,
+        raw_headers: Sequence[bytes | None],
         timestamp: tuple[int, int],
         latency: float,
         error: KafkaError | None = None,
     ) -> Self:
-        """Returns the message of a delivery report; nothing is checked."""
+        """Returns the message of a delivery report; nothing is checked, and headers are decoded when they are read."""
         message = cls.__new__(cls)
         message._topic = topic
         message._partition = partition
         message._offset = offset
         message._key = key
         message._value = value
-        message._headers = headers
-        message._raw_headers = None
+        message._headers = None
+        message._raw_headers = raw_headers
         message._error = error
         message._timestamp = timestamp
         message._latency = latency

@@ -7,6 +7,7 @@ pytest_plugins = (
     "tests.fixtures.pgbouncer",
     "tests.fixtures.postgres",
     "tests.fixtures.proxy",
+    "tests.fixtures.replication",
 )
 
 # A shell starts what runs in its background with Ctrl-C ignored, and programs that the tests start would inherit that.

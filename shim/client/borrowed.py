@@ -47,9 +47,9 @@ def _unwrapped(outer: Any) -> Any:
 def _refuse_others(inner: Any) -> None:
     module = type(inner).__module__.split(".")
     if module[0] == "psycopg2":
-        raise TypeError("this is a connection of psycopg2; produce_in needs one of psycopg 3 (package 'psycopg')")
+        raise TypeError("this is a connection of psycopg2; wanted is one of psycopg 3 (package 'psycopg')")
     if isinstance(inner, psycopg.AsyncConnection) or "asyncio" in module:
-        raise TypeError(f"produce_in needs a synchronous connection, not {_name(inner)}")
+        raise TypeError(f"wanted is a synchronous connection, not {_name(inner)}")
 
 
 def _name(given: object) -> str:

@@ -72,11 +72,11 @@ def ask(pool: Pool, deadline: Deadline, work: Callable[[Connection], T]) -> T:
 
     Args:
         pool: where connections come from.
-        deadline: until when to wait for a server that is away, or for a free connection.
+        deadline: until when to wait for a server that is away, for a free connection, or for the answer.
         work: what is to be done.
 
     Raises:
-        KafkaException: Postgres refused, or stayed away.
+        KafkaException: Postgres refused, stayed away, or did not answer; then nobody knows whether it was done.
     """
     return _ask(pool, deadline, work, again=False)
 
@@ -98,7 +98,7 @@ def _ask(pool: Pool, deadline: Deadline, work: Callable[[Connection], T], *, aga
     while True:
         begun = False
         try:
-            patience = min(deadline.remaining, _LONGEST_SILENCE) + _GRACE if again else None
+            patience = min(deadline.remaining, _LONGEST_SILENCE if again else _LONGEST_STATEMENT) + _GRACE
             with pool.connection(min(deadline.remaining, _LONGEST_WAIT), patience=patience) as conn:
                 begun = True
                 return work(conn)

@@ -1,11 +1,12 @@
 """The partitions that a consumer is assigned, whoever assigned them: its group, or the application."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from shim.consuming.cursor import Cursor
 from shim.errors import KafkaError, KafkaException
 from shim.protocol.codes import Local
-from shim.protocol.constants import OFFSET_INVALID
+from shim.protocol.constants import OFFSET_INVALID, OFFSET_STORED
 from shim.store.fetch import TP
 from shim.topic_partition import TopicPartition
 
@@ -29,6 +30,7 @@ class Assigned:
         self._on_changed = on_changed
         self._known: set[TP] = set()
         self._paused: set[TP] = set()
+        self._left: dict[TP, int] = {}
 
     def partitions(self) -> list[TopicPartition]:
         """Returns what is assigned, in order, with the offsets that were asked for."""
@@ -50,7 +52,7 @@ class Assigned:
             raise KafkaException(KafkaError(Local.INVALID_ARG)) from twice
         removed = list(self.cursors.values())
         self.cursors = new
-        self._changed(removed)
+        self._changed(removed, new.values())
 
     def add(self, partitions: Iterable[TopicPartition]) -> None:
         """Assigns these too.
@@ -63,7 +65,7 @@ class Assigned:
             text = f"{topic} [{partition}] is already part of the current assignment"
             raise KafkaException(KafkaError(Local.CONFLICT, text))
         self.cursors = {**self.cursors, **new}
-        self._changed([])
+        self._changed([], new.values())
 
     def remove(self, partitions: Iterable[TopicPartition]) -> None:
         """Takes these away.
@@ -103,19 +105,29 @@ class Assigned:
             if cursor is not None:
                 cursor.store(max(one.offset, OFFSET_INVALID), one.metadata, one.leader_epoch)
         if wanted and all(cursor is None for cursor, _ in wanted):
-            foreign = {one.topic for _, one in wanted}.isdisjoint(self.topics())
-            raise KafkaException(KafkaError(Local.UNKNOWN_PARTITION if foreign else Local.STATE))
+            raise self._foreign({one.topic for _, one in wanted})
 
-    def require(self, tp: TP) -> Cursor:
-        """Returns a partition's cursor.
+    def committed(self, tp: TP, offset: int) -> None:
+        """Takes note of a commit; of a partition that was taken away it counts when that is assigned again."""
+        cursor = self.cursors.get(tp)
+        if cursor is not None:
+            cursor.committed = offset
+        elif any(topic == tp[0] for topic, _ in self._known):
+            self._left[tp] = offset
+
+    def seek(self, tp: TP, offset: int) -> None:
+        """Goes elsewhere in a partition.
 
         Raises:
-            KafkaException: it is not assigned.
+            KafkaException: it is not assigned; there was nowhere to start, and only another assignment helps; or it is
+                to go to what is stored, which is said by assigning.
         """
-        if tp not in self.cursors:
-            heard_of = any(topic == tp[0] for topic, _ in self._known)
-            raise KafkaException(KafkaError(Local.STATE if heard_of else Local.UNKNOWN_PARTITION))
-        return self.cursors[tp]
+        cursor = self.cursors.get(tp)
+        if cursor is None:
+            raise self._foreign({tp[0]})
+        if cursor.failed or offset == OFFSET_STORED:
+            raise KafkaException(KafkaError(Local.STATE if cursor.failed else Local.INVALID_ARG))
+        cursor.seek(offset)
 
     def renew(self, *, kept: bool) -> None:
         """Begins anew in a forked child, without a word to anybody: what is stored is its parent's to commit.
@@ -135,6 +147,11 @@ class Assigned:
         for tp in asked & self.cursors.keys():
             self.cursors[tp].paused = paused
 
+    def _foreign(self, topics: AbstractSet[str]) -> KafkaException:
+        """Returns what is said of partitions that are not assigned: whether others of their topics ever were."""
+        heard_of = not topics.isdisjoint(topic for topic, _ in self._known)
+        return KafkaException(KafkaError(Local.STATE if heard_of else Local.UNKNOWN_PARTITION))
+
     def _new(self, partitions: Iterable[TopicPartition]) -> dict[TP, Cursor]:
         new: dict[TP, Cursor] = {}
         for one in partitions:
@@ -147,8 +164,12 @@ class Assigned:
             new[cursor.tp] = cursor
         return new
 
-    def _changed(self, removed: Sequence[Cursor]) -> None:
+    def _changed(self, removed: Sequence[Cursor], added: Iterable[Cursor] = ()) -> None:
         self.changes += 1
         self._known |= self.cursors.keys()
+        for cursor in removed:
+            self._left.pop(cursor.tp, None)
+        for cursor in added:
+            cursor.committed = self._left.get(cursor.tp, OFFSET_INVALID)
         self._on_removed(removed)
         self._on_changed()

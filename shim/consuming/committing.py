@@ -248,9 +248,8 @@ class Commits:
 
     def _note(self, outcome: Outcome) -> None:
         for one in outcome.partitions:
-            cursor = self._assigned.cursors.get((one.topic, one.partition))
-            if cursor is not None and one.error is None and one.offset >= 0:
-                cursor.committed = one.offset
+            if one.error is None and one.offset >= 0:
+                self._assigned.committed((one.topic, one.partition), one.offset)
 
     def _tell(self, outcome: Outcome, error: KafkaError | None = None) -> None:
         on_commit, error = self._settings.on_commit, error or outcome.error

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from shim.protocol.constants import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, OFFSET_STORED
-from shim.store.fetch import TP, Head
+from shim.store.fetch import TP, Head, Mark
 from shim.store.records import Record
 
 _TAIL = -2000
@@ -27,6 +27,7 @@ class Cursor:
             it; one object, since another thread reads it.
         committed: what this consumer committed last; OFFSET_INVALID before that.
         head: the partition's ends as last seen; None before.
+        mark: the last record that was fetched, to be known again; None without any.
         records: what is fetched and not handed out; None without any.
         paused: whether nothing is to be handed out.
         told_end: the offset at which the end of the partition was told; None before, and once there was more.
@@ -41,6 +42,7 @@ class Cursor:
         "failed",
         "fetched",
         "head",
+        "mark",
         "partition",
         "paused",
         "position",
@@ -67,6 +69,7 @@ class Cursor:
         self.beside: tuple[int, str | None, int | None] | None = None
         self.committed = OFFSET_INVALID
         self.head: Head | None = None
+        self.mark: Mark | None = None
         self.records: Iterator[Record] | None = None
         self.paused = False
         self.told_end: int | None = None
@@ -103,6 +106,8 @@ class Cursor:
 
     def begin(self, offset: int) -> None:
         """Starts to fetch here: the start has been found out."""
+        if offset != self.fetched:
+            self.mark = None
         self.start = None
         self.fetched = offset
         self.records = None

@@ -75,6 +75,12 @@ class Group:
         self._farewelled = False
         self._unmet: frozenset[str] = frozenset()
         self._retry_at = 0.0
+        self._bound: str | None = None
+
+    @property
+    def bound(self) -> str | None:
+        """The protocol by which the application may assign: its last group's; None before it was a member."""
+        return self.protocol or self._bound
 
     @property
     def protocol(self) -> str | None:
@@ -229,6 +235,7 @@ class Group:
 
     def _part(self, member: Member) -> None:
         """Is no member from here on."""
+        self._bound = self.bound
         self._member = self._holdings = None
         self._commits.fence = Fence(self._settings.group_id)
         self._database.coordinator.remove(member.member_id)

@@ -168,7 +168,7 @@ class Holdings:
     def _announce(self, consumer: object, assignment: Assignment, taken: Mapping[TP, int]) -> None:
         """Tells the application what came to it, at least once in each generation."""
         first, self._announced = not self._announced, True
-        self._held |= taken.keys()
+        self._held |= frozenset(taken)  # with the keys themselves it would become a set, and what is revoked change
         self._enter({**self._epochs, **taken})
         self.settled = self._held == assignment.target
         self._again()

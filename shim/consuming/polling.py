@@ -118,15 +118,17 @@ class Polling:
         self._activity.left_at = None
         try:
             while True:
-                self._tend(consumer)
+                self._tend(consumer, in_hand=bool(messages))
                 messages += self.reader.take(most - len(messages))
                 left = end - monotonic()
                 if len(messages) >= most or left <= 0:
                     return messages
                 if not self.reader.hungry or self._retry_at > monotonic():
                     self._wait(left)
+                    if not self._bell.rung and monotonic() >= end:
+                        return messages  # what has to be done all the same, the next call does
                 # A batch that is not full goes out before a rebalance, which would come between it and its commit.
-                if messages and self.group.restless:
+                if messages and (self.group.restless or self.group.pause_s <= 0):
                     return messages
         except BaseException:  # a callback's, or a signal's: what was to be handed out comes next time
             self.reader.events.extendleft(reversed(messages))
@@ -176,8 +178,8 @@ class Polling:
         if pause > 0 and not self._bell.rung:
             self.database.ringer.wait(self._bell, self.assigned.topics(), self._seen, pause)
 
-    def _tend(self, consumer: object) -> None:
-        """Does whatever there is to do besides handing out messages."""
+    def _tend(self, consumer: object, *, in_hand: bool) -> None:
+        """Does whatever there is to do besides handing out messages; about the group only with none in hand."""
         self._require_open()
         self._bell.answer()
         self._start()
@@ -185,7 +187,7 @@ class Polling:
         self._inbox.serve()
         self._see()
         if self._retry_at <= monotonic():
-            self._go_on(consumer)
+            self._go_on(consumer, in_hand=in_hand)
         self._inbox.serve()
         self._require_open()
         self._bell.due = monotonic() + _LOOK_SECONDS
@@ -219,10 +221,11 @@ class Polling:
             if snapshot.error is not None:
                 self._notices.trouble(from_postgres(snapshot.error))
 
-    def _go_on(self, consumer: object) -> None:
+    def _go_on(self, consumer: object, *, in_hand: bool) -> None:
         """Does what the group and the reader want of the database."""
         try:
-            self.group.tend(consumer)
+            if not in_hand:
+                self.group.tend(consumer)
             if self.reader.idle:
                 self._refill()
         except DatabaseError as trouble:

@@ -2,8 +2,8 @@
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice, takewhile
 from operator import itemgetter
 from time import monotonic
 
@@ -20,7 +20,7 @@ from shim.message import Message
 from shim.protocol.codes import Broker, Local
 from shim.protocol.constants import OFFSET_INVALID, OFFSET_STORED
 from shim.store import fetch, offsets
-from shim.store.fetch import TP, Head, Place
+from shim.store.fetch import TP, Head, Mark, Place
 from shim.store.offsets import Connection
 from shim.store.records import Record
 from shim.store.watcher import Snapshot
@@ -140,11 +140,26 @@ class Reader:
 
     def rearrange(self) -> None:
         """Takes note that partitions were assigned, paused or sought: what may not be handed out stays behind."""
+        self._forget_ends()
         cursors = self._assigned.cursors
         self._ready = deque(one for one in cursors.values() if one.records is not None and self._open(one))
         self._current = None
         self._records = iter(())
         self._missing &= cursors.keys()
+
+    def _forget_ends(self) -> None:
+        """Takes back the ends that were not told yet and may not be now; what is only paused is told later."""
+        events = list(self.events)
+        self.events.clear()
+        for event in events:
+            error, cursor = event.error(), self._assigned.cursors.get((event.topic() or "", event.partition() or 0))
+            if error is None or error.code() != Local.PARTITION_EOF:
+                self.events.append(event)
+            elif cursor is not None and cursor.told_end == event.offset():
+                if self._open(cursor):
+                    self.events.append(event)
+                else:
+                    cursor.told_end = None
 
     def see(self, snapshot: Snapshot) -> None:
         """Takes note of where logs end now, and of gates."""
@@ -232,7 +247,7 @@ class Reader:
         records = fetch.fetch(
             conn,
             self._database.fetching,
-            [Place(one.topic, one.partition, one.fetched) for one in asked],
+            [_place(one) for one in asked],
             max_rows=self._portion.rows(len(asked)),
             max_bytes=self._portion.max_bytes(len(asked)),
             per_partition=self._portion.per_partition(len(asked)),
@@ -240,14 +255,30 @@ class Reader:
         now = monotonic()
         self._portion.learn(len(records), max(map(_size, records), default=0), now - self._fetched_at)
         self._fetched_at = now
-        self._sort(asked, records)
-
-    def _sort(self, asked: Sequence[Cursor], records: Sequence[Record]) -> None:
-        """Gives each partition its records."""
         found = _by_partition(records, asked)
+        self._sort(asked, found, self._go_back(conn, [one for one in _reached(asked, records) if one.tp not in found]))
+
+    def _go_back(self, conn: Connection, silent: Sequence[Cursor]) -> Collection[TP]:
+        """Does what ``auto.offset.reset`` says in each of these partitions that was truncated and written anew."""
+        marked = [one for one in silent if one.mark]
+        if not marked:
+            return ()
+        texts = self._database.fetching
+        gone = fetch.truncated(conn, texts, [_place(one) for one in marked])
+        heads = fetch.heads(conn, texts, sorted({topic for topic, _ in gone})) if gone else {}
+        for cursor in marked:
+            head = heads.get(cursor.tp)
+            if cursor.tp in gone and head is not None:
+                cursor.head = head
+                cursor.mark = None
+                self._reset(cursor, head, cursor.fetched)
+        return gone
+
+    def _sort(self, asked: Sequence[Cursor], found: dict[TP, Sequence[Record]], gone: Collection[TP]) -> None:
+        """Gives each partition its records."""
         full = self._portion.per_partition(len(asked))
-        last = records[-1][:2] if records else None
-        complete = not records
+        last = next(reversed(found), None)
+        complete = last is None
         # Partitions were read in this order until there was enough: before the last one that was read, each that has
         # fewer records than it may have is at its end, though the end may lie behind what retention or a transaction
         # of Kafka's left out.
@@ -256,12 +287,13 @@ class Reader:
             head = cursor.head
             if own:
                 cursor.fetched = own[-1].offset + 1
+                cursor.mark = Mark(own[-1].offset, own[-1].timestamp_ms, own[-1].key)
                 cursor.records = iter(own)
                 cursor.told_end = None
                 cursor.received += len(own)
                 cursor.received_bytes += sum(map(_size, own)) if self._counts else 0
                 self._ready.appendleft(cursor)
-            if complete and len(own) < full and head is not None:
+            if complete and len(own) < full and head is not None and cursor.tp not in gone:
                 cursor.fetched = max(cursor.fetched, head.next)
             complete = complete or cursor.tp == last
 
@@ -276,6 +308,16 @@ class Reader:
         text = f"Fetch from broker 1 reached end of partition at offset {end} (HighwaterMark {end})"
         error = KafkaError(Local.PARTITION_EOF, text)
         self.events.append(Message.from_event(error, cursor.topic, cursor.partition, end))
+
+
+def _place(cursor: Cursor) -> Place:
+    return Place(cursor.topic, cursor.partition, cursor.fetched, cursor.mark)
+
+
+def _reached(asked: Sequence[Cursor], records: Sequence[Record]) -> Iterator[Cursor]:
+    """The partitions that were read before there was enough, but for the last one."""
+    last = records[-1][:2] if records else None
+    return takewhile(lambda one: one.tp != last, asked)
 
 
 def _by_partition(records: Sequence[Record], asked: Sequence[Cursor]) -> dict[TP, Sequence[Record]]:

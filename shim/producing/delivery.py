@@ -12,7 +12,6 @@ from shim.producing.outbox import Outbox, Parcel
 from shim.producing.outgoing import ON_DELIVERY, SIZE, OnDelivery, Row, size_of
 from shim.protocol.codes import Local
 from shim.protocol.constants import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE
-from shim.store.records import header_pairs
 
 _NO_OFFSET = -1001
 _NO_TIMESTAMP = (TIMESTAMP_NOT_AVAILABLE, -1)
@@ -31,7 +30,7 @@ class Stored(NamedTuple):
         offset = self.offsets[place]
         where = (topic, self.partitions[place], _NO_OFFSET if offset is None else offset)
         when = (TIMESTAMP_CREATE_TIME, self.timestamps_ms[place])
-        return None, Message.from_report(*where, key, value, header_pairs(raw), when, known_at - queued_at)
+        return None, Message.from_report(*where, key, value, raw, when, known_at - queued_at)
 
 
 class Failed(NamedTuple):
@@ -42,7 +41,7 @@ class Failed(NamedTuple):
     def report(self, _place: int, row: Row, known_at: float) -> tuple[KafkaError | None, Message]:
         """Returns what a message's callback is called with."""
         topic, partition, key, value, _, _, _, queued_at, *raw = row
-        what = (topic, partition, _NO_OFFSET, key, value, header_pairs(raw))
+        what = (topic, partition, _NO_OFFSET, key, value, raw)
         return self.error, Message.from_report(*what, _NO_TIMESTAMP, known_at - queued_at, self.error)
 
 

@@ -16,6 +16,8 @@ from shim.store.errors import SequencerError, UnknownPartitionError
 from shim.store.pool import Pool
 from shim.store.topics import Texts, UnknownTopicError
 
+_PATIENCE_SECONDS = 60.0
+
 
 def join(
     conn: psycopg.Connection[Any], pool: Pool, texts: Texts, routes: Routes, message: Outgoing, timestamp_ms: int
@@ -69,7 +71,7 @@ def _route(conn: psycopg.Connection[Any], pool: Pool, routes: Routes, topic: str
 
 def _learn(pool: Pool, routes: Routes, topic: str) -> Learned:
     try:
-        with pool.connection() as conn:
+        with pool.connection(patience=_PATIENCE_SECONDS) as conn:
             return routes.learn(conn, [topic])
     except psycopg.Error as failure:
         raise KafkaException(from_postgres(failure)) from failure

@@ -26,7 +26,8 @@ class Limits:
         queue_messages: how many messages may be queued.
         queue_bytes: how many bytes they may take.
         batch_messages: how many messages make a parcel that need not wait, and how many fit into one.
-        batch_bytes: the same in bytes; a larger message is a parcel of its own.
+        batch_bytes: how many bytes make a parcel that need not wait.
+        parcel_bytes: how many fit into one, where messages have piled up; a larger message is a parcel of its own.
         linger_s: how long the oldest message waits for others.
         timeout_s: how long a message may be under way.
     """
@@ -35,6 +36,7 @@ class Limits:
     queue_bytes: int
     batch_messages: int
     batch_bytes: int
+    parcel_bytes: int
     linger_s: float
     timeout_s: float
 
@@ -155,10 +157,10 @@ class Outbox:
     def _fitting(self) -> int:
         """How many of the oldest messages fit into a parcel."""
         most = self._limits.batch_messages
-        if self._waiting_bytes <= self._limits.batch_bytes:
+        if self._waiting_bytes <= self._limits.parcel_bytes:
             return most
         sizes = accumulate(row[SIZE] for row in self._waiting[:most])
-        fitting = sum(1 for _ in takewhile(lambda total: total <= self._limits.batch_bytes, sizes))
+        fitting = sum(1 for _ in takewhile(lambda total: total <= self._limits.parcel_bytes, sizes))
         return max(fitting, 1)
 
     def _cut(self, count: int) -> list[Row]:

@@ -28,13 +28,17 @@ class Packing:
         routes: what is known of topics.
         reporter: is told which messages can go nowhere.
         outbox: where parcels are kept.
+        patience_s: how many seconds the server may be silent before another connection is tried.
 
     Attributes:
         careful: whether Postgres has refused a value's view; from then on no value is trusted at first sight.
     """
 
-    def __init__(self, pool: Pool, texts: Texts, routes: Routes, outbox: Outbox, reporter: Reporter) -> None:
+    def __init__(
+        self, pool: Pool, texts: Texts, routes: Routes, outbox: Outbox, reporter: Reporter, patience_s: float
+    ) -> None:
         self._pool = pool
+        self._patience_s = patience_s
         self._outbox = outbox
         self._reporter = reporter
         self._texts = texts
@@ -86,12 +90,12 @@ class Packing:
         missing = [name for name in names if name not in routes]
         if not missing:
             return Learned(routes, {})
-        with self._pool.connection() as conn:
+        with self._pool.connection(patience=self._patience_s) as conn:
             learned = self._routes.learn(conn, missing)
         return learned._replace(routes=routes | learned.routes)
 
     def _judge(self, values: Sequence[str]) -> list[str | None]:
-        with self._pool.connection() as conn:
+        with self._pool.connection(patience=self._patience_s) as conn:
             return append.judge_json(conn, self._texts, values)
 
 

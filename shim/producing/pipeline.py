@@ -29,6 +29,8 @@ from shim.store.pool import pool_for
 from shim.store.statements import Schemas
 
 _TICK_SECONDS = 0.25
+# librdkafka counts batch.size for each partition; its default would have a backlog committed in rather small pieces.
+_BATCHES = 4
 
 
 class Pipeline:
@@ -57,7 +59,8 @@ class Pipeline:
         self._reporter = Reporter(
             self.outbox, self._inbox, settings.on_delivery, only_errors=settings.delivery_report_only_error
         )
-        packing = Packing(self.pool, self.texts, self.routes, self.outbox, self._reporter)
+        patience_s = settings.statement_timeout_s
+        packing = Packing(self.pool, self.texts, self.routes, self.outbox, self._reporter, patience_s)
         self._sender = Sender(
             self.pool,
             self.texts,
@@ -66,7 +69,7 @@ class Pipeline:
             self.outbox,
             self._reporter,
             self._notices,
-            Demands(settings.acks, settings.retries),
+            Demands(settings.acks, settings.retries, patience_s),
         )
         self._packer = Packer(self.outbox, packing, self._sender.offer, self._notices)
         self.outbox.on_due = self._packer.wake
@@ -208,6 +211,7 @@ def _limits(settings: Settings) -> Limits:
         queue_bytes=settings.queue_max_bytes,
         batch_messages=settings.batch_num_messages,
         batch_bytes=settings.batch_size,
+        parcel_bytes=settings.batch_size * (1 if "batch.size" in settings.given else _BATCHES),
         linger_s=settings.linger_s,
         timeout_s=settings.message_timeout_s,
     )

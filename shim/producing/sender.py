@@ -47,10 +47,12 @@ class Demands:
     Attributes:
         acks: -1 for a commit that the server answers as it is set up to, 1 for one on its own disk, 0 for none.
         retries: how often an append that failed is tried again.
+        patience_s: how many seconds the server may be silent before another connection is tried.
     """
 
     acks: int
     retries: int
+    patience_s: float
 
     @property
     def synchronous_commit(self) -> SynchronousCommit | None:
@@ -202,7 +204,7 @@ class Sender(Part):
 
     def _send(self, parcel: Parcel) -> None:
         try:
-            with self._pool.connection() as conn:
+            with self._pool.connection(patience=self._demands.patience_s) as conn:
                 offsets, topics = self._append(conn, parcel)
         except (UnknownTopicError, UnknownPartitionError) as gone:
             self._outbox.unsent(parcel)
@@ -245,7 +247,7 @@ class Sender(Part):
 
     def _find_out(self, parcel: Parcel, reserved: Reserved) -> bool:
         """Asks what became of an append whose reply was lost; False while Postgres cannot tell either."""
-        with self._pool.connection() as conn:
+        with self._pool.connection(patience=self._demands.patience_s) as conn:
             stored = append.outcome(conn, self._texts, reserved)
         if stored:
             self._stored(parcel, reserved.offsets(parcel.drafts), {topic for topic, _ in reserved.counts})

@@ -88,10 +88,18 @@ class Reserved:
             yield following[place]
             following[place] += 1
 
-    def offsets(self, drafts: Sequence[Draft]) -> list[int | None]:
+    def offsets(self, drafts: Iterable[Draft]) -> list[int | None]:
         """Returns the offsets of the drafts that this was reserved for, in their order; None for those delayed."""
-        numbers = self.numbers((one.topic, one.partition) for one in drafts if not one.delay_us)
-        return [None if one.delay_us else next(numbers) for one in drafts]
+        following = dict(self.firsts)
+        offsets: list[int | None] = []
+        for topic, partition, _, delay_us in drafts:
+            if delay_us:
+                offsets.append(None)
+                continue
+            offset = following[topic, partition]
+            following[topic, partition] = offset + 1
+            offsets.append(offset)
+        return offsets
 
 
 class Appended(NamedTuple):
@@ -353,7 +361,7 @@ def _framed(
         yield framer.frame(offset, tail, delay_us)
 
 
-def _counted(drafts: Sequence[Draft]) -> Counter[TP]:
+def _counted(drafts: Iterable[Draft]) -> Counter[TP]:
     counts: Counter[TP] = Counter()
     for topic, partition, _, delay_us in drafts:
         counts[topic, partition] += not delay_us

@@ -5,6 +5,7 @@ neither write to them nor keep the parent's sessions, and the locks that they ho
 """
 
 import os
+import select
 import time
 import weakref
 from contextlib import suppress
@@ -89,6 +90,16 @@ def connect(dsn: str, application_name: str = APPLICATION_NAME, timeout: float =
     conn = Connection.connect(dsn, autocommit=True, prepare_threshold=None, client_encoding="UTF8", **given)
     _opened.add(conn)
     return conn
+
+
+def readable(conn: psycopg.Connection[Any], seconds: float = 0.0) -> bool:
+    """Whether the server says something within so many seconds, or is gone; signals do not shorten the wait."""
+    descriptor = conn.fileno()
+    if hasattr(select, "poll"):
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        return bool(poller.poll(seconds * 1000))
+    return bool(select.select([descriptor], [], [], seconds)[0])
 
 
 def _until_silent(gen: PQGen[T], patience: float) -> PQGen[T]:

@@ -25,12 +25,32 @@ _SIZES = itemgetter(Record._fields.index("size"))
 _SMALL_BYTES = 1024
 
 
+class Mark(NamedTuple):
+    """What a reader remembers of the last record that it read, to know it again."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+
+
 class Place(NamedTuple):
-    """Where to read on: the first offset that is wanted."""
+    """Where to read on: the first offset that is wanted.
+
+    Attributes:
+        topic: the topic.
+        partition: the partition.
+        position: the first offset that is wanted.
+        mark: the last record before it, if one was read. Nothing is read where another record has its offset: the log
+            was truncated (a standby that had not everything was promoted, or a backup restored) and written anew.
+    """
 
     topic: str
     partition: int
     position: int
+    mark: Mark | None = None
+
+
+_NO_MARK = Mark(-1, -1, None)
 
 
 class Head(NamedTuple):
@@ -91,6 +111,11 @@ def fetch(
     return _settled(records, largest, max_bytes)
 
 
+def truncated(conn: Connection, statements: Texts, places: Sequence[Place]) -> set[TP]:
+    """Tells in which places nothing is read any more, since another record has the offset of the mark."""
+    return set(conn.execute(statements["truncated"], _places(places)).fetchall())
+
+
 def heads(conn: Connection, statements: Texts, topics: Sequence[str]) -> dict[TP, Head]:
     """Returns the ends of every partition of these topics; a topic that is not registered has none."""
     rows = conn.cursor(binary=True).execute(statements["read_heads"], {"topics": list(topics)})
@@ -136,8 +161,7 @@ def _read(
     conn: Connection, statements: Texts, places: Sequence[Place], span: int, largest: int, max_rows: int
 ) -> list[Record]:
     arguments = {
-        **_partitions([place[:2] for place in places]),
-        "positions": [place.position for place in places],
+        **_places(places),
         "span": span,
         "largest": largest,
         "max_rows": max_rows,
@@ -175,6 +199,17 @@ def _compacted(record: Record) -> Record:
     text = record.value or b""
     value = compact_json(text)
     return record._replace(value=value, size=len(value) - len(text) - record.size)
+
+
+def _places(places: Sequence[Place]) -> dict[str, list[Any]]:
+    marks = [place.mark or _NO_MARK for place in places]
+    return {
+        **_partitions([place[:2] for place in places]),
+        "positions": [place.position for place in places],
+        "marks": [mark.offset for mark in marks],
+        "mark_times": [mark.timestamp_ms for mark in marks],
+        "mark_keys": [mark.key for mark in marks],
+    }
 
 
 def _partitions(asked: Iterable[TP]) -> dict[str, list[Any]]:

@@ -17,7 +17,7 @@ from random import SystemRandom
 import psycopg
 from psycopg import sql
 
-from shim.store.connection import Connection, connect
+from shim.store.connection import Connection, connect, readable
 from shim.store.part import Part
 from shim.store.pool import Pool, PoolClosed
 from shim.store.statements import Schemas, Statements
@@ -25,6 +25,7 @@ from shim.store.statements import Schemas, Statements
 _DEBOUNCE_SECONDS = 0.05
 _ECHO_SECONDS = 60.0
 _ECHO_TIMEOUT_SECONDS = 5.0
+_PATIENCE_SECONDS = 5.0
 _GLANCE_SECONDS = 0.5
 _RETRY_SECONDS = 30.0
 _LONGEST_NAME = 63
@@ -86,7 +87,7 @@ class Announcer(Part):
         with self._bell_lock:
             topics, self._topics = self._topics, set()
         if topics:
-            with self._pool.connection() as conn:
+            with self._pool.connection(patience=_PATIENCE_SECONDS) as conn:
                 conn.execute(_STATEMENTS["announce"], {"channel": self._channel, "texts": sorted(topics)})
             self._quiet_until = time.monotonic() + _DEBOUNCE_SECONDS
         return None
@@ -128,7 +129,7 @@ class Listener(Part):
     def round(self) -> float | None:
         """Listens for as long as the connection is worth it."""
         try:
-            with closing(connect(self._dsn)) as conn:
+            with closing(connect(self._dsn, self._pool.application_name)) as conn:
                 self._listen(conn)
         except DeafListenerError:
             if not self._believed:
@@ -147,7 +148,7 @@ class Listener(Part):
         for channel in (self._channel, echo):
             conn.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
         while not self.closed:
-            with self._pool.connection() as other:
+            with self._pool.connection(patience=_PATIENCE_SECONDS) as other:
                 other.execute(_STATEMENTS["announce"], {"channel": echo, "texts": [""]})
             if not self._hear(conn, _ECHO_TIMEOUT_SECONDS, echo):
                 raise DeafListenerError("no echo came back")
@@ -160,12 +161,14 @@ class Listener(Part):
         """Passes hints on for so long, or until the echo comes, and tells whether it came."""
         deadline = time.monotonic() + seconds
         while not self.closed and (left := deadline - time.monotonic()) > 0:
-            heard = list(conn.notifies(timeout=min(left, _GLANCE_SECONDS), stop_after=1))
+            heard = list(conn.notifies(timeout=0))
             for hint in heard:
                 if hint.channel == self._channel:
                     self._on_hint(hint.payload)
             if any(hint.channel == echo for hint in heard):
                 return True
+            if not heard:
+                readable(conn, min(left, _GLANCE_SECONDS))  # psycopg would wake ten times a second for Ctrl-C
         return False
 
 

@@ -11,7 +11,6 @@ After a fork the same objects serve the child, with connections and parts of its
 
 import atexit
 import os
-import select
 import threading
 import time
 from collections import deque
@@ -25,7 +24,7 @@ import psycopg
 from psycopg import pq
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from shim.store.connection import APPLICATION_NAME, CONNECT_SECONDS, Connection, connect
+from shim.store.connection import APPLICATION_NAME, CONNECT_SECONDS, Connection, connect, readable
 
 __all__ = ["Connection", "Pool", "PoolClosed", "PoolTimeout", "Running", "close_all", "pool_for"]
 
@@ -74,11 +73,12 @@ class Pool:
 
     Attributes:
         dsn: where the connections lead.
+        application_name: what operators see in ``pg_stat_activity``, unless the DSN or libpq's environment says more.
     """
 
     def __init__(self, dsn: str, size: int, application_name: str) -> None:
         self.dsn = dsn
-        self._application_name = application_name
+        self.application_name = application_name
         self._size = size
         self.renew()
 
@@ -173,7 +173,7 @@ class Pool:
         self._stock.close()
 
     def _connect(self, timeout: float) -> Connection:
-        return connect(self.dsn, self._application_name, min(timeout, CONNECT_SECONDS))
+        return connect(self.dsn, self.application_name, min(timeout, CONNECT_SECONDS))
 
 
 @dataclass(slots=True)
@@ -190,7 +190,7 @@ class _Lent:
 
     def silent(self) -> bool:
         """Whether the server said nothing meanwhile: to an idle client it speaks to take its leave."""
-        return not _readable(self.conn.fileno())
+        return not readable(self.conn)
 
 
 class _Stock:
@@ -321,11 +321,3 @@ _registry = _Registry()
 atexit.register(close_all)
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_registry.renew)
-
-
-def _readable(descriptor: int) -> bool:
-    if hasattr(select, "poll"):
-        poller = select.poll()
-        poller.register(descriptor, select.POLLIN)
-        return bool(poller.poll(0))
-    return bool(select.select([descriptor], [], [], 0)[0])

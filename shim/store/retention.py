@@ -20,6 +20,7 @@ from shim.store.topics import Texts
 Connection = psycopg.Connection[TupleRow]
 
 _INTERVAL_SECONDS = 60.0
+_PATIENCE_SECONDS = 30.0
 
 
 class Passed(NamedTuple):
@@ -127,7 +128,7 @@ class Sweeper(Part):
     def _sweeps(self) -> Iterator[Swept]:
         more = True
         while more and not self.closed:
-            with self._pool.connection() as conn:
+            with self._pool.connection(patience=_PATIENCE_SECONDS) as conn:
                 swept = sweep(conn, self._statements)
             more = swept.more
             yield swept

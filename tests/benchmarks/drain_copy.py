@@ -6,10 +6,8 @@ alternate, each into a fresh database, and every pair gives one ratio.
 
 import argparse
 import json
-import os
 import resource
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,34 +17,28 @@ from typing import Any
 import psycopg
 
 from migrator.drain.options import DEFAULT_BATCH_ROWS
-from migrator.embedded.process import wait_until
 from shim.store import append
 from shim.store.rows import RowEncoder
 from shim.store.schema import store_line
 from shim.store.values import View
 from tests.benchmarks.measuring import (
-    RESULTS,
     Connection,
     Spread,
     Stopwatch,
-    children,
-    ended_children_cpu,
     machine,
     note,
     peak_memory,
-    process_cpu,
     save,
     say,
     table,
-    thread_cpu,
     value,
 )
+from tests.benchmarks.metering import Costs, Meter
 from tests.benchmarks.parts import Parts, parts, produce, read
+from tests.benchmarks.processes import environment, python
 
 Rows = Sequence[bytes]
-_BYTECODE = RESULTS / "bytecode"
 _SAMPLE_SECONDS = 0.05
-_SESSION_END_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,49 +48,18 @@ class Figures:
     Attributes:
         seconds: wall clock; of the drain from the start of its process to the end.
         client_cpu: CPU seconds of the client's process, all threads.
-        backend_cpu: CPU seconds of the sessions, which had all been closed by then.
-        server_cpu: CPU seconds of Postgres' own processes: WAL writer, checkpointer, I/O workers.
-        broker_cpu: CPU seconds of Kafka.
+        costs: what the servers used.
         table_bytes: the table with its indexes.
-        wal_bytes: the WAL that the run wrote.
         peak_bytes: the most memory that the client's process held; 0 where it is this process.
         told: what the drain said of itself.
     """
 
     seconds: float
     client_cpu: float
-    backend_cpu: float
-    server_cpu: float
-    broker_cpu: float
+    costs: Costs
     table_bytes: int
-    wal_bytes: int
     peak_bytes: int
     told: dict[str, Any]
-
-
-class Meter:
-    """Counters of both servers from one moment to another."""
-
-    def __init__(self, on: Parts, conn: Connection) -> None:
-        self._on = on
-        self._conn = conn
-        self._own = conn.info.backend_pid
-        self._wal = value(conn, "select pg_current_wal_insert_lsn()")
-        self._helpers = [pid for pid in children(on.server.pid) if pid != self._own]
-        self._before = self._now()
-
-    def _now(self) -> tuple[float, float, float]:
-        helpers = sum(map(thread_cpu, self._helpers))
-        return ended_children_cpu(self._on.server.pid), helpers, process_cpu(self._on.kafka.pid)
-
-    def figures(self, seconds: float, client_cpu: float, peak: int, told: dict[str, Any]) -> Figures:
-        """What has been used since; waits for sessions that are ending, so that they are counted."""
-        known = {self._own, *self._helpers}
-        assert wait_until(lambda: set(children(self._on.server.pid)) <= known, _SESSION_END_SECONDS)
-        backend, helpers, broker = (after - before for after, before in zip(self._now(), self._before, strict=True))
-        wal = value(self._conn, f"select pg_current_wal_insert_lsn() - '{self._wal}'::pg_lsn")
-        size = value(self._conn, "select pg_total_relation_size('job_queue')")
-        return Figures(seconds, client_cpu, backend, helpers, broker, int(size), int(wal), peak, told)
 
 
 def encode(bootstrap_servers: str, topic: str, messages: int, writers: int) -> list[list[Rows]]:
@@ -139,7 +100,7 @@ def copy(on: Parts, batches: list[list[Rows]]) -> Figures:
         list(pool.map(lambda mine: write(url, mine), batches))
         wall, cpu = watch.wall, watch.cpu
         _check(conn, sum(len(rows) for mine in batches for rows in mine))
-        return meter.figures(wall, cpu, 0, {})
+        return Figures(wall, cpu, meter.costs(), _table_bytes(conn), 0, {})
 
 
 def drain(on: Parts, topic: str, messages: int, writers: int) -> Figures:
@@ -148,7 +109,7 @@ def drain(on: Parts, topic: str, messages: int, writers: int) -> Figures:
         meter = Meter(on, conn)
         wall, cpu, peak, told = run_process(_drain(on, topic, url, writers))
         _check(conn, messages)
-        return meter.figures(wall, cpu, peak, told)
+        return Figures(wall, cpu, meter.costs(), _table_bytes(conn), peak, told)
 
 
 def warm_up(on: Parts, topic: str) -> None:
@@ -166,8 +127,7 @@ def run_process(arguments: Sequence[str]) -> tuple[float, float, int, dict[str, 
     """Runs ``python -m`` with arguments: seconds, CPU seconds, peak memory, and the JSON that it printed."""
     before, watch, peak = _children_cpu(), Stopwatch(), 0
     with tempfile.TemporaryFile("w+") as answer, tempfile.TemporaryFile("w+") as complaints:
-        argv = [sys.executable, "-X", f"pycache_prefix={_BYTECODE}", "-m", *arguments]
-        process = subprocess.Popen(argv, stdout=answer, stderr=complaints, env=_environment())
+        process = subprocess.Popen(python("-m", *arguments), stdout=answer, stderr=complaints, env=environment())
         while process.returncode is None:
             peak = max(peak, peak_memory(process.pid))
             try:
@@ -181,13 +141,13 @@ def run_process(arguments: Sequence[str]) -> tuple[float, float, int, dict[str, 
         return wall, _children_cpu() - before, peak, json.loads(answer.read())
 
 
-def _environment() -> dict[str, str]:
-    return {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-
-
 def _children_cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def _table_bytes(conn: Connection) -> int:
+    return int(value(conn, "select pg_total_relation_size('job_queue')"))
 
 
 def _check(conn: Connection, rows: int) -> None:
@@ -201,10 +161,17 @@ def report(messages: int, runs: dict[str, list[Figures]], reads: list[dict[str, 
     lines = []
     for side, passes in runs.items():
         per_row = [
-            Spread.of(getattr(one, name) / messages * 1e6 for one in passes).text()
-            for name in ("client_cpu", "backend_cpu", "server_cpu", "broker_cpu")
+            Spread.of(seconds / messages * 1e6 for seconds in used).text()
+            for used in zip(
+                *[
+                    (one.client_cpu, one.costs.backend_cpu, one.costs.server_cpu, one.costs.broker_cpu)
+                    for one in passes
+                ],
+                strict=True,
+            )
         ]
-        sizes = [f"{getattr(passes[-1], name) / messages:.0f}" for name in ("table_bytes", "wal_bytes")]
+        last = passes[-1]
+        sizes = [f"{size / messages:.0f}" for size in (last.table_bytes, last.costs.wal_bytes)]
         rows_rate = Spread.of(messages / one.seconds for one in passes).text(0)
         peak = Spread.of(one.peak_bytes / 2**20 for one in passes)
         lines.append((side, rows_rate, *per_row, *sizes, peak.text(0) if peak.median else "-"))

@@ -23,8 +23,9 @@ from shim.store import append
 from shim.store.rows import RowEncoder
 from shim.store.schema import store_line
 from shim.store.values import Format
+from tests.benchmarks.jobs import PARTITIONS
 from tests.benchmarks.measuring import Connection, Spread, machine, note, save, say, table
-from tests.benchmarks.parts import PARTITIONS, Parts, parts, produce, read
+from tests.benchmarks.parts import Parts, parts, produce, read
 
 _STAGES = ("librdkafka's threads", "read", "sort", "view", "encode", "send")
 

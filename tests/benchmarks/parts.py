@@ -1,7 +1,5 @@
 """The servers of a benchmark: Apache Kafka with the JVM's own defaults, and a Postgres that keeps what it commits."""
 
-import json
-import random
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +16,11 @@ from migrator.kafka.properties import kafka_properties
 from migrator.kafka.records import SourceRecord
 from migrator.kafka.source import ConfluentSource
 from shim.store.schema import store_line, upgrade
+from tests.benchmarks.jobs import HEADER, PARTITIONS, jobs
 from tests.benchmarks.measuring import Connection, note
 from tests.fixtures.kafka import create_topic_on
-from tests.fixtures.postgres import Databases, with_database
+from tests.fixtures.postgres import Databases, Setup, with_database
 
-PARTITIONS = 8
-HEADER = "trace-id"
 _SETTINGS = {
     "shared_buffers": "1GB",
     "max_wal_size": "16GB",  # no checkpoint falls into a run; one is taken before each
@@ -32,7 +29,6 @@ _SETTINGS = {
     "synchronous_commit": "on",
 }
 _QUEUE_MESSAGES = 200_000
-_BODY_BYTES = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +40,13 @@ class Parts:
     databases: Databases
 
     @contextmanager
-    def database(self) -> Iterator[tuple[str, Connection]]:
-        """A new database with all tables, as URL and as a connection; dropped afterwards."""
-        url = self.databases.create(_tables)
+    def database(self, setup: Setup | None = None) -> Iterator[tuple[str, Connection]]:
+        """A new database, as URL and as a connection; dropped afterwards.
+
+        Args:
+            setup: prepares it; None for all tables of this project.
+        """
+        url = self.databases.create(setup or _tables)
         try:
             with psycopg.connect(url, autocommit=True) as conn:
                 conn.execute("checkpoint")
@@ -76,9 +76,7 @@ def produce(bootstrap_servers: str, messages: int) -> str:
             "enable.idempotence": True,
         }
     )
-    dice = random.Random(1)  # noqa: S311
-    for number in range(messages):
-        key, value, trace = job(dice, number)
+    for number, (key, value, trace) in enumerate(jobs(messages)):
         while len(producer) >= _QUEUE_MESSAGES:
             producer.poll(0.1)
         producer.produce(topic, value, key, headers=[(HEADER, trace)])
@@ -87,24 +85,6 @@ def produce(bootstrap_servers: str, messages: int) -> str:
     assert producer.flush(60) == 0
     note(f"{messages:,} messages produced")
     return topic
-
-
-def job(dice: random.Random, number: int) -> tuple[bytes, bytes, bytes]:
-    """One job: its key, its value, and its header's value."""
-    user = dice.randrange(1_000_000)
-    body = {
-        "job": number,
-        "kind": "welcome-email",
-        "user": user,
-        "to": f"user{user}@example.com",
-        "locale": dice.choice(("en", "de", "fr", "ja")),
-        "attempts": 0,
-        "urgent": bool(user % 7),
-        "data": "",
-    }
-    missing = max(0, _BODY_BYTES - len(json.dumps(body)))
-    body["data"] = dice.randbytes(missing // 2 + 1).hex()[:missing]
-    return b"user-%d" % user, json.dumps(body).encode(), dice.randbytes(16).hex().encode()
 
 
 def read(bootstrap_servers: str, topic: str, messages: int, at_once: int = 2_000) -> Iterator[list[SourceRecord]]:

@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 PARTITIONS = 6
 CUSTOMERS = [f"customer-{number}" for number in range(12)]
 ROUNDS = 3
+WAIT_SECONDS = 90
 
 
 def complain(error: KafkaError) -> None:
@@ -168,11 +170,14 @@ class Colleague:
 
 def wait(colleagues: list[Colleague], condition: Any, what: str) -> None:
     """Wait until the workers' reports satisfy a condition."""
-    for _ in range(600):
+    end = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < end:
         if condition():
             return
         with colleagues[0].changed:
             colleagues[0].changed.wait(0.1)
+    for colleague in colleagues:
+        colleague.process.kill()
     raise SystemExit(f"gave up waiting: {what}")
 
 

@@ -12,6 +12,7 @@ from shim.store import schema
 from shim.store.pool import close_all
 from tests.conformance.comparison import PROPERTY, Comparison, case_of, differs
 from tests.conformance.side import Family, Side
+from tests.fixtures import pgbouncer
 from tests.fixtures.postgres import Databases
 
 
@@ -60,7 +61,7 @@ def kafka_family(broker: Broker) -> Iterator[Family]:
 @pytest.fixture(scope="session")
 def shim_family(queue_url: str) -> Family:
     """The shim on Postgres."""
-    return Family("shim", "shim", queue_url)
+    return Family("shim", "shim", queue_url, pgbouncer.client_settings())
 
 
 @pytest.fixture(scope="session", params=["kafka", "shim"])

@@ -25,7 +25,7 @@ DIFFERENCES: dict[str, Difference] = {
         "an empty `group.id` raises ValueError; the original aborts the process",
     ),
     "leader-epoch": Difference(
-        "a table has no leaders that could be elected",
+        "no leader is elected; an epoch made up and committed would, back in Kafka, pass for that of a truncated log",
         "`leader_epoch()` of a consumed message is None",
     ),
     "report-headers": Difference(
@@ -33,8 +33,8 @@ DIFFERENCES: dict[str, Difference] = {
         "the message in a delivery report has its headers",
     ),
     "future-timestamp": Difference(
-        "message.timestamp.after.max.ms is a broker's own policy; the queue has none",
-        "a timestamp far in the future is stored; Kafka's default policy refuses it",
+        "the policy guards a retention that goes by this timestamp; here it goes by the time of the append",
+        "a timestamp far in the future is stored, as by Kafka before 4.0; its default policy since then refuses it",
     ),
     "batch-partition": Difference(
         "documented by the original, and ignored by it: messages go where nobody sent them",
@@ -65,8 +65,16 @@ DIFFERENCES: dict[str, Difference] = {
         "`commit(message=...)` takes instances of subclasses of `Message`; the original raises TypeError",
     ),
     "commit-for-another": Difference(
-        "commits are fenced partition by partition, by who holds it; that is what keeps a late commit out",
+        "it would move a partition under the feet of its reader; the fence that refuses it keeps late commits out too",
         "a member commits the partitions that it holds; Kafka lets it commit any partition of its generation",
+    ),
+    "commit-after-leaving": Difference(
+        "the original goes on as the member that it was, which the group does not know any more",
+        "a consumer that left its group may commit what it is assigned by hand; the original cannot",
+    ),
+    "refused-seek": Difference(
+        "the original drops what it had fetched, refuses, and never reads on: a record is lost",
+        "a refused `seek` to OFFSET_STORED changes nothing; the original hands out nothing of the partition any more",
     ),
     "consume-is-interruptible": Difference(
         "the original sees Ctrl-C in consume only when its timeout has passed",
@@ -81,7 +89,7 @@ DIFFERENCES: dict[str, Difference] = {
         "calls about ACLs, users, elections and configurations answer `_UNSUPPORTED_FEATURE`",
     ),
     "member-host": Difference(
-        "behind a pooler every client has the pooler's address; a member's own name says more",
+        "Kafka tells where the connection comes from: behind a pooler that is the pooler, for every member",
         "`host` of a group's member is the name of its machine, not its address",
     ),
 }

@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -38,11 +38,13 @@ class Family:
         name: ``kafka`` for the original on Apache Kafka, ``shim`` for ours on Postgres.
         package: the name of the client's package.
         servers: its ``bootstrap.servers``.
+        settings: what else its clients are told.
     """
 
     name: FamilyName
     package: str
     servers: str
+    settings: Configuration = field(default_factory=dict)
 
     def module(self, name: str = "") -> Any:
         """The package itself, or a submodule such as ``admin``."""
@@ -102,7 +104,7 @@ class Side:
     @property
     def connection(self) -> dict[str, object]:
         """The configuration that every client needs."""
-        return {"bootstrap.servers": self.family.servers}
+        return {"bootstrap.servers": self.family.servers, **self.family.settings}
 
     def nobody(self) -> dict[str, object]:
         """The connection to a server that is not there."""

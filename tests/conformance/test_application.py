@@ -14,7 +14,7 @@ from tests.conformance.side import Family, Side
 HERE = Path(__file__).parent
 README = HERE.parent.parent / "README.md"
 _DIFF_BLOCK = re.compile(r"^```diff\n(?P<diff>.*?)^```$", re.DOTALL | re.MULTILINE)
-_PROGRAM_SECONDS = 120
+_PROGRAM_SECONDS = 300
 
 
 def import_diff() -> str:

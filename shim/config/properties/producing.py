@@ -93,7 +93,12 @@ PRODUCING = (
         "how many messages a flush takes, at most",
     ),
     Property(
-        "batch.size", PRODUCER, Integer(1, 2_147_483_647), 1_000_000, HONOURED, "how many bytes a flush takes, at most"
+        "batch.size",
+        PRODUCER,
+        Integer(1, 2_147_483_647),
+        1_000_000,
+        HONOURED,
+        "how many bytes a flush takes, at most; unless it is set, four times that when messages have piled up",
     ),
     Property("delivery.report.only.error", PRODUCER, Boolean(), False, HONOURED, "no report for what was delivered"),
     Property("dr_cb", PRODUCER, Dedicated(), None, REFUSED, _C),

@@ -1,7 +1,8 @@
 -- name: fetch
 -- Records from each place on, in the order of the places and, within one, of the log: the nested loop keeps it, and no
--- sort of all has to spill. A value is held back where its record is too large; a size is negative where the value is
--- jsonb's text. The span bounds what is read: by a mere limit, some statistics have the whole backlog read and sorted.
+-- sort of all has to spill. A place is left out where the offset of its mark is another record's now. A value is held
+-- back where its record is too large; a size is negative where the value is jsonb's text. The span bounds what is read:
+-- by a mere limit, some statistics have the whole backlog read and sorted.
 select place.topic, place.partition, job.log_offset, job.key,
   case
     when octet_length(job.value) <= %(largest)s then job.value
@@ -20,11 +21,24 @@ select place.topic, place.partition, job.log_offset, job.key,
     when job.encoding = 'text' then octet_length(viewed.text) + beside.size
     else -octet_length(viewed.text) - beside.size
   end as size
-from unnest(%(topics)s::text[], %(partitions)s::integer[], %(positions)s::bigint[]) as place (topic, partition, position)
+from unnest(
+  %(topics)s::text[], %(partitions)s::integer[], %(positions)s::bigint[],
+  %(marks)s::bigint[], %(mark_times)s::bigint[], %(mark_keys)s::bytea[]
+) as place (topic, partition, position, mark, mark_time, mark_key)
 cross join lateral (
   select log.log_offset
   from /*queue.*/job_queue as log
-  where log.topic = place.topic and log.partition = place.partition and log.log_offset >= place.position
+  where log.topic = place.topic and log.partition = place.partition and log.log_offset >= case
+    when not exists (
+      select
+      from /*queue.*/job_queue as marked
+      where marked.topic = place.topic and marked.partition = place.partition and marked.log_offset = place.mark
+        and (marked.key is distinct from place.mark_key or place.mark_time is distinct from coalesce(
+          marked.timestamp_ms,
+          case when isfinite(marked.created_at) then (extract(epoch from marked.created_at) * 1000)::bigint else -1 end
+        ))
+    ) then place.position
+  end
   order by log.log_offset
   limit 1
 ) as first
@@ -42,6 +56,19 @@ cross join lateral (
   select coalesce(octet_length(job.key), 0) + coalesce(pg_column_size(job.headers), 0) as size
 ) as beside
 limit %(max_rows)s;
+
+-- name: truncated
+-- The places in which another record has the mark's offset.
+select place.topic, place.partition
+from unnest(
+  %(topics)s::text[], %(partitions)s::integer[], %(marks)s::bigint[], %(mark_times)s::bigint[], %(mark_keys)s::bytea[]
+) as place (topic, partition, mark, mark_time, mark_key)
+join /*queue.*/job_queue as marked
+  on marked.topic = place.topic and marked.partition = place.partition and marked.log_offset = place.mark
+where marked.key is distinct from place.mark_key or place.mark_time is distinct from coalesce(
+  marked.timestamp_ms,
+  case when isfinite(marked.created_at) then (extract(epoch from marked.created_at) * 1000)::bigint else -1 end
+);
 
 -- name: read_heads
 -- The ends of every partition of these topics.

@@ -86,6 +86,7 @@ def test_a_database_that_is_not_there(database_url: str) -> None:
     assert error.str().endswith('database "nowhere" does not exist')
 
 
+@pytest.mark.direct("logs in as somebody else")
 def test_a_user_that_is_not_there(database_url: str) -> None:
     parts = urlsplit(database_url)
     with pytest.raises(psycopg.OperationalError) as caught:
@@ -95,6 +96,7 @@ def test_a_user_that_is_not_there(database_url: str) -> None:
     assert "secret" not in error.str()
 
 
+@pytest.mark.direct("ends its own session")
 def test_a_connection_that_was_ended(migrated: Connection, migrated_url: str) -> None:
     with psycopg.connect(migrated_url, autocommit=True) as other:
         other.execute("select pg_terminate_backend(%s)", [migrated.info.backend_pid])

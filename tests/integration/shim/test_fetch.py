@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -10,7 +11,7 @@ from psycopg.types.json import Jsonb
 from migrator import postgres
 from migrator.postgres import Connection
 from shim.store import append, fetch, topics
-from shim.store.fetch import Head, Place, Stamp, Texts
+from shim.store.fetch import Head, Mark, Place, Stamp, Texts
 from shim.store.records import Record, header_pairs
 from shim.store.schema import Line
 from shim.store.statements import Statements
@@ -62,6 +63,10 @@ def read(
     """What follows in partitions 0, 1, ..., from these positions on."""
     places = [Place(EMAILS, partition, position) for partition, position in enumerate(positions)]
     return fetch.fetch(conn, statements, places, max_rows=max_rows, max_bytes=max_bytes, per_partition=per_partition)
+
+
+def no_marks(count: int) -> dict[str, list[Any]]:
+    return {"marks": [-1] * count, "mark_times": [-1] * count, "mark_keys": [None] * count}
 
 
 def offsets(records: Sequence[Record]) -> list[tuple[int, int]]:
@@ -212,9 +217,42 @@ def test_jsonb_s_text_counts_as_what_it_becomes(log: Connection, statements: Tex
 
 def test_a_value_beyond_the_bound_is_not_sent(log: Connection, statements: Texts) -> None:
     produce(log, statements, b"x" * 100_000, b"y")
-    place = {"topics": [EMAILS], "partitions": [0], "positions": [0]}
+    place = {"topics": [EMAILS], "partitions": [0], "positions": [0], **no_marks(1)}
     rows = log.execute(statements["fetch"], place | {"span": 9, "largest": 1024, "max_rows": 9}).fetchall()
     assert [(row[4], row[8]) for row in rows] == [(None, 100_000), (b"y", 1)]
+
+
+def after(conn: Connection, statements: Texts, mark: Mark) -> list[int]:
+    """The offsets that are read on after a record; -1 for a log that was truncated."""
+    place = Place(EMAILS, 0, mark.offset + 1, mark)
+    records = fetch.fetch(conn, statements, [place], max_rows=9, max_bytes=1000, per_partition=9)
+    truncated = fetch.truncated(conn, statements, [place])
+    assert not (records and truncated)
+    return [-1] if truncated == {(EMAILS, 0)} else [record.offset for record in records]
+
+
+def test_a_log_that_was_written_anew_is_not_read_on(log: Connection, statements: Texts) -> None:
+    """After the loss of its end another record has the offset of the one that was read last."""
+    produce(log, statements, b"a", b"b", b"c", key=b"k", timestamps=[NOON, NOON + 1, NOON + 2])
+    assert after(log, statements, Mark(0, NOON, b"k")) == [1, 2]
+    assert after(log, statements, Mark(0, NOON - 1, b"k")) == [-1]
+    assert after(log, statements, Mark(0, NOON, b"other")) == [-1]
+    assert after(log, statements, Mark(0, NOON, None)) == [-1]
+
+
+def test_a_record_that_was_removed_tells_nothing(log: Connection, statements: Texts) -> None:
+    produce(log, statements, b"a", b"b")
+    log.execute("delete from job_queue where log_offset = 0")
+    assert after(log, statements, Mark(0, NOON - 1, b"other")) == [1]
+
+
+def test_a_row_of_plain_sql_is_known_again(log: Connection, statements: Texts) -> None:
+    for offset in (0, 1):
+        row = "insert into job_queue (payload, topic, partition, log_offset) values ('1', %s, 0, %s)"
+        log.execute(row, [EMAILS, offset])
+    first, _ = read(log, statements, 0)
+    assert after(log, statements, Mark(0, first.timestamp_ms, None)) == [1]
+    assert after(log, statements, Mark(0, first.timestamp_ms + 1, None)) == [-1]
 
 
 def test_heads(log: Connection, statements: Texts) -> None:
@@ -305,11 +343,13 @@ def large(databases: Databases) -> Iterator[Connection]:
 def test_no_plan_reads_more_than_the_span(
     large: Connection, line: Line, statistics: str, count: int, span: int
 ) -> None:
+    marks = {"marks": [59_999] * count, "mark_times": [NOON] * count, "mark_keys": [b"k"] * count}
     places = [(topic, partition) for topic in ("emails", "reports") for partition in range(4)][:count]
     arguments = {
         "topics": [topic for topic, _ in places],
         "partitions": [partition for _, partition in places],
         "positions": [60_000] * count,
+        **marks,
     }
     with large.transaction(force_rollback=True):
         if statistics != "none":
@@ -320,8 +360,9 @@ def test_no_plan_reads_more_than_the_span(
         bounds = {"span": span, "largest": 1024, "max_rows": 10_000}
         explained = [row[0] for row in large.execute(f"explain {statement}", arguments | bounds)]
     scans = [text for text in explained if "Scan" in text and "Function Scan" not in text]
-    conditions = [text for text in explained if "Index Cond" in text]
+    mark, *conditions = [text for text in explained if "Index Cond" in text]
     assert all("job_queue_log_key" in text or "Bitmap Heap Scan" in text for text in scans), explained
+    assert "log_offset = " in mark, explained
     assert ["log_offset <" in text for text in conditions] == [False, True], explained
     assert all("(topic = place.topic) AND (partition = place.partition)" in text for text in conditions), explained
 

@@ -130,6 +130,7 @@ def test_two_sequencers_do_not_mix_up_the_order(queue: Connection, other: Connec
     assert sequence.sequence(queue, texts, "emails", limit=10) == 10
 
 
+@pytest.mark.direct("changes its own session")
 def test_nobody_is_numbered_behind_the_back_of_an_append(queue: Connection, other: Connection, texts: Texts) -> None:
     insert(queue, 1)
     queue.execute("update job_queue set partition = 0; set lock_timeout = '50ms'")

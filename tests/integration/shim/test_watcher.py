@@ -440,6 +440,7 @@ def asleep(watcher: Watcher, client: Client, monkeypatch: pytest.MonkeyPatch) ->
     return watcher
 
 
+@pytest.mark.direct("hints are off behind a pooler")
 def test_a_hint_wakes_another_process(
     log: Connection, statements: Texts, asleep: Watcher, migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -451,6 +452,7 @@ def test_a_hint_wakes_another_process(
         assert asleep.wait(seen.version, SECONDS / 2).heads[EMAILS, 0].next == count
 
 
+@pytest.mark.direct("hints are off behind a pooler")
 def test_a_hint_by_hand_wakes_everybody(log: Connection, statements: Texts, asleep: Watcher) -> None:
     seen = asleep.snapshot()
     produce(log, statements)
@@ -458,6 +460,7 @@ def test_a_hint_by_hand_wakes_everybody(log: Connection, statements: Texts, asle
     assert asleep.wait(seen.version, SECONDS / 2).heads[EMAILS, 0].next == 1
 
 
+@pytest.mark.direct("hints are off behind a pooler")
 def test_another_topics_hint_wakes_nobody(log: Connection, statements: Texts, asleep: Watcher, pool: Pool) -> None:
     seen = asleep.snapshot()
     produce(log, statements)
@@ -476,6 +479,7 @@ def heard(conn: Connection, seconds: float, last: str) -> list[str]:
     return payloads
 
 
+@pytest.mark.direct("hints are off behind a pooler")
 def test_a_burst_is_announced_at_once_and_at_its_end(migrated: Connection, pool: Pool) -> None:
     migrated.execute('listen "job_queue.public"')
     announce(pool, ["first"])
@@ -534,6 +538,7 @@ def test_no_one_listens_through_a_pooler(pooled_url: str, database_url: str, lin
         assert not wait_until(lambda: listener.believed or bool(listening(conn)), 1.0)
 
 
+@pytest.mark.direct("hints are off behind a pooler")
 def test_a_pooler_with_a_direct_way_for_hints(
     pooled_url: str, database_url: str, line: Line, statements: Texts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -561,6 +566,7 @@ def test_a_listener_at_another_database_is_not_believed(
     assert not wait_until(lambda: listener.believed, 1.0)
 
 
+@pytest.mark.direct("hints are off behind a pooler")
 @pytest.mark.usefixtures("client")
 def test_a_listener_that_was_killed_comes_back(
     log: Connection,
@@ -576,6 +582,7 @@ def test_a_listener_that_was_killed_comes_back(
     assert wait_until(lambda: listening(log) - {killed} != set() and listener.believed, SECONDS)
 
 
+@pytest.mark.direct("hints are off behind a pooler")
 @pytest.mark.usefixtures("client")
 def test_a_half_open_listener_is_not_believed_for_long(
     log: Connection,

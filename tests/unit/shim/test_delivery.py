@@ -14,7 +14,15 @@ from shim.producing.delivery import Reporter
 from shim.producing.outbox import Limits, Outbox, Parcel
 from shim.producing.outgoing import size_of
 
-LIMITS = Limits(queue_messages=100, queue_bytes=1000, batch_messages=10, batch_bytes=100, linger_s=0, timeout_s=inf)
+LIMITS = Limits(
+    queue_messages=100,
+    queue_bytes=1000,
+    batch_messages=10,
+    batch_bytes=100,
+    parcel_bytes=100,
+    linger_s=0,
+    timeout_s=inf,
+)
 
 
 class Desk:

@@ -198,7 +198,7 @@ def test_an_event_is_a_message() -> None:
 
 def test_a_report_is_a_message() -> None:
     error = KafkaError(Broker.MSG_SIZE_TOO_LARGE)
-    message = Message.from_report("t", -1, -1001, b"k", b"v", [("a", None)], (1, 5), 0.25, error)
+    message = Message.from_report("t", -1, -1001, b"k", b"v", [b"a", None], (1, 5), 0.25, error)
     assert (message.topic(), message.partition(), message.offset()) == ("t", None, None)
     assert (message.key(), message.value(), message.headers()) == (b"k", b"v", [("a", None)])
     assert (message.error(), message.timestamp(), message.latency()) == (error, (1, 5), 0.25)

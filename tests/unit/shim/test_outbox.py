@@ -9,7 +9,15 @@ from shim.producing.drafts import Drafts
 from shim.producing.outbox import Limits, Outbox, Parcel
 from shim.producing.outgoing import HEADERS, ON_DELIVERY, QUEUED_AT, SIZE, TIMESTAMP_MS, TOPIC, VALUE, Outgoing, Row
 
-ROOMY = Limits(queue_messages=100, queue_bytes=1000, batch_messages=10, batch_bytes=100, linger_s=0, timeout_s=inf)
+ROOMY = Limits(
+    queue_messages=100,
+    queue_bytes=1000,
+    batch_messages=10,
+    batch_bytes=100,
+    parcel_bytes=100,
+    linger_s=0,
+    timeout_s=inf,
+)
 
 
 def limits(**changes: float) -> Limits:
@@ -94,6 +102,14 @@ def test_messages_linger_until_they_are_many() -> None:
     assert 0 < rest <= 60
     outbox.put(outgoing("c"))
     assert names(taken(outbox).rows) == ["a", "b", "c"]
+
+
+def test_what_has_piled_up_goes_out_in_larger_parcels() -> None:
+    outbox = Outbox(limits(batch_bytes=20, parcel_bytes=50, linger_s=60))
+    filled(outbox, *[outgoing(name, size=10) for name in "abcdefgh"])
+    assert names(taken(outbox).rows) == [*"abcde"]
+    assert names(taken(outbox).rows) == [*"fgh"]
+    assert isinstance(filled(outbox, outgoing(size=10)).take(), float)
 
 
 def test_messages_linger_until_one_is_old() -> None:

@@ -211,6 +211,7 @@ def test_a_lock_is_waited_for_no_longer_than_the_request(admin: AdminClient, mig
     assert list(admin.list_topics(timeout=SECONDS).topics) == ["jobs"]
 
 
+@pytest.mark.direct("sends startup options")
 @pytest.mark.usefixtures("roles")
 def test_a_missing_right_is_told_topic_by_topic(migrated_url: str, admin: AdminClient) -> None:
     make(admin)

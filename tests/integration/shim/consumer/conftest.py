@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shim.consumer import Consumer
+from tests.fixtures import pgbouncer
 from tests.integration.shim.consumer.scene import Callbacks, MakeConsumer, fresh
 
 _AS_IT_IS = ("on_commit", "error_cb", "stats_cb")
@@ -33,6 +34,7 @@ def consumer_of(migrated_url: str) -> Iterator[MakeConsumer]:  # noqa: ARG001  t
             "group.id": group,
             "auto.offset.reset": "earliest",
             "heartbeat.interval.ms": 100,
+            **pgbouncer.client_settings(),
             **{name if name in _AS_IT_IS else name.replace("_", "."): value for name, value in settings.items()},
         }
         made.append(Consumer(conf))

@@ -103,7 +103,7 @@ SUBSCRIPTION = "Failed to set subscription" + ARGUMENT
             id="seek-unassigned",
         ),
         pytest.param(
-            lambda c: c.seek(TopicPartition("topic", 0, OFFSET_STORED)),
+            lambda c: (c.assign([ONE]), c.seek(TopicPartition("topic", 0, OFFSET_STORED))),
             INVALID,
             "Failed to seek to offset -1000" + ARGUMENT,
             id="seek-stored",

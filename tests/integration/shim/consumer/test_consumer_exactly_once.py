@@ -283,7 +283,7 @@ def test_effects_happen_once_whatever_happens_to_the_consumers(
 
     def work(consumer: Consumer) -> None:
         consumer.subscribe([topic])
-        with psycopg.connect(migrated_url) as conn:
+        with psycopg.connect(migrated_url, prepare_threshold=None) as conn:  # as behind a pooler
             while not done.is_set():
                 message = consumer.poll(0.1)
                 if message is None or message.error() is not None:
@@ -327,7 +327,7 @@ url, topic, group = sys.argv[1:]
 conf = {"shim.dsn": url, "group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
 consumer = Consumer({**conf, "session.timeout.ms": 1000, "heartbeat.interval.ms": 100})
 consumer.subscribe([topic])
-with psycopg.connect(url) as conn:
+with psycopg.connect(url, prepare_threshold=None) as conn:  # as behind a pooler
     while True:
         message = consumer.poll(1)
         if message is not None and message.error() is None:

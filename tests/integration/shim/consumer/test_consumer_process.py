@@ -270,6 +270,7 @@ def test_consumers_have_no_threads_of_their_own(
     first = consumer_of(migrated_url, group)
     first.subscribe([topic])
     until(first, first.assignment)
+    assert first.poll(0.1) is None  # what runs beside all consumers begins with the first wait, if not before
     before = set(threading.enumerate())
     others = [consumer_of(migrated_url, group) for _ in range(3)]
     for one in others:

@@ -186,7 +186,9 @@ def test_without_a_reset_a_missing_start_is_an_event(
     outside = take_event(consumer)
     assert b"Offset out of range" in (outside.value() or b"")
     assert consumer.poll(0.2) is None
-    consumer.seek(TopicPartition(topic, 0, 1))
+    with pytest.raises(KafkaException, match="Erroneous state"):
+        consumer.seek(TopicPartition(topic, 0, 1))
+    consumer.assign([TopicPartition(topic, 0, 1)])
     assert values(take(consumer, 1)) == [b"1"]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shim.producer import Producer
+from tests.fixtures import pgbouncer
 from tests.integration.shim.producer.scene import MakeProducer, Reports
 
 
@@ -20,7 +21,7 @@ def producer_of() -> Iterator[MakeProducer]:
     made: list[Producer] = []
 
     def make(url: str, **settings: Any) -> Producer:
-        defaults = {"shim.dsn": url, "linger.ms": 0}
+        defaults = {"shim.dsn": url, "linger.ms": 0, **pgbouncer.client_settings()}
         made.append(Producer({**defaults, **{_spelt(name): value for name, value in settings.items()}}))
         return made[-1]
 

@@ -284,6 +284,7 @@ def test_every_record_is_bad(
     assert [m.value() for m in reports.messages] == [b"%d" % number for number in range(1000)]
 
 
+@pytest.mark.direct("logs in as somebody else")
 def test_no_right_to_write(
     producer_of: MakeProducer, migrated: Connection, migrated_url: str, reports: Reports
 ) -> None:
@@ -312,6 +313,7 @@ def test_tables_that_are_not_there(producer_of: MakeProducer, database_url: str,
     assert "job_topic" in reports.errors[0].str()
 
 
+@pytest.mark.direct("changes the database's settings, which new sessions see")
 def test_a_server_that_only_follows_is_waited_for(
     producer_of: MakeProducer, migrated: Connection, migrated_url: str, reports: Reports
 ) -> None:
@@ -343,6 +345,7 @@ def watch_commits(conn: Connection) -> None:
     conn.execute("create trigger note after insert on job_queue execute function note()")
 
 
+@pytest.mark.direct("changes the database's settings, which new sessions see")
 @pytest.mark.parametrize(("acks", "level"), [(-1, "remote_write"), ("all", "remote_write"), (1, "local"), (0, "off")])
 def test_acks_is_what_the_commit_waits_for(
     producer_of: MakeProducer, migrated: Connection, migrated_url: str, reports: Reports, acks: object, level: str
@@ -356,6 +359,7 @@ def test_acks_is_what_the_commit_waits_for(
     assert {row[0] for row in migrated.execute("select level from noted")} == {level}
 
 
+@pytest.mark.direct("changes the database's settings, which new sessions see")
 @pytest.mark.parametrize(("acks", "code"), [("all", Local.INVALID_ARG), (1, None), (0, None)])
 def test_a_commit_that_waits_for_nothing_is_no_acknowledgement_by_all(
     producer_of: MakeProducer, migrated: Connection, migrated_url: str, reports: Reports, acks: object, code: int | None

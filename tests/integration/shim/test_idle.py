@@ -1,0 +1,52 @@
+"""What runs beside clients that wait costs little, and operators see whose it is."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from migrator.embedded.process import wait_until
+from migrator.postgres import Connection
+from shim.store.pool import close_all, pool_for
+from shim.store.schema import Line
+from shim.store.watcher import watcher_for
+
+SECONDS = 60.0
+LISTENER = "job-queue-listener"
+
+
+@pytest.fixture(autouse=True)
+def _no_pools_left() -> Iterator[None]:
+    yield
+    close_all()
+
+
+def wakes(thread: str) -> int:
+    """How often a thread has waited so far."""
+    (found,) = [one.native_id for one in threading.enumerate() if one.name == thread]
+    status = Path(f"/proc/self/task/{found}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+def test_a_listener_that_hears_nothing_hardly_ever_wakes(migrated_url: str, line: Line) -> None:
+    if not Path("/proc/self/task").exists():
+        pytest.skip("only Linux tells how often a thread waits")
+    with closing(watcher_for(pool_for(migrated_url), line.schemas)) as watcher:
+        listener = watcher.listen()
+        assert wait_until(lambda: listener.believed, SECONDS)
+        before, until = wakes(LISTENER), time.monotonic() + 3.0
+        assert wait_until(lambda: time.monotonic() >= until, SECONDS)
+        # Twice a second it sees whether it is to end; each time it may have to wait for Python's lock too.
+        assert wakes(LISTENER) - before <= 15
+
+
+def test_the_listener_goes_by_the_name_of_its_process(migrated: Connection, migrated_url: str, line: Line) -> None:
+    pool = pool_for(migrated_url, application_name="mailer-3")
+    with closing(watcher_for(pool, line.schemas)) as watcher:
+        listener = watcher.listen()
+        assert wait_until(lambda: listener.believed, SECONDS)
+        named = migrated.execute("select query from pg_stat_activity where application_name = 'mailer-3'").fetchall()
+        assert any(query.lower().startswith("listen") for (query,) in named)
