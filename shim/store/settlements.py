@@ -112,7 +112,7 @@ def renew(conn: Connection, texts: Texts, lease: int, ids: Sequence[int]) -> set
 def settled_by(conn: Connection, texts: Texts, lease: int, ids: Sequence[int]) -> dict[int, str]:
     """Returns the status, by id, of the jobs that this claim was the last to settle.
 
-    That is how a reply that was lost is asked for: the token stays with the job until it is claimed again, or recovered.
+    That is how a lost reply is asked for: the token stays with the job until it is claimed again, or recovered.
     """
     return dict(conn.execute(texts["settled_by"], {"lease": lease, "ids": list(ids)}).fetchall())
 

@@ -31,8 +31,9 @@ import confluent_kafka.serialization
 from confluent_kafka import (
     OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, OFFSET_STORED, TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME,
     TIMESTAMP_NOT_AVAILABLE, Consumer, ConsumerGroupState, ConsumerGroupTopicPartitions, ConsumerGroupType,
-    DeserializingConsumer, DeserializingShareConsumer, ElectionType, IsolationLevel, KafkaError, KafkaException, Message, Node, Producer,
-    SerializingProducer, ShareConsumer, ThrottleEvent, TopicCollection, TopicPartition, TopicPartitionInfo, Uuid, consistent, fnv1a,
+    DeserializingConsumer, DeserializingShareConsumer, ElectionType, IsolationLevel, KafkaError, KafkaException,
+    Message, Node, Producer, SerializingProducer, ShareConsumer, ThrottleEvent, TopicCollection, TopicPartition,
+    TopicPartitionInfo, Uuid, consistent, fnv1a,
     libversion, murmur2, version,
 )
 from confluent_kafka.admin import (
