@@ -25,6 +25,8 @@ from shim.store.topics import UnknownTopicError
 
 _SHORTEST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.5
+_QUIET_SECONDS = 30.0
+_QUIET_PAUSE = 2.0
 _HERD_SECONDS = 0.002
 # The topic was deleted a moment ago, or somebody else holds it for a while.
 _PASSING = (UnknownTopicError, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
@@ -65,6 +67,8 @@ def watcher_for(pool: Pool, schemas: Schemas) -> "Watcher":
 class Watcher(Part):
     """Looks at heads and gates: every 5 ms while something happens, then ever more rarely, at last every 500 ms.
 
+    Where nothing has happened for half a minute and hints arrive, every 2 s will do: plain SQL alone gives no hint.
+
     Between two of those it looks only if somebody waits or asks: consumers that are busy with what they have cost
     nothing. It gives offsets to rows that are due and have none. It survives any outage, and a fork. Get it by
     `watcher_for`.
@@ -92,7 +96,8 @@ class Watcher(Part):
         self._rows: Sequence[TupleRow] = ()
         self._unnumbered: Exception | None = None
         self._pause = _SHORTEST_PAUSE
-        self._looked_at = 0.0
+        self._looked_at = self._news_at = 0.0
+        self._listener: Listener | None = None
         self._waiting = 0
         self._asked = self._dozing = False
 
@@ -128,6 +133,7 @@ class Watcher(Part):
         pool, channel = self._pool, channel_of(self._schema)
         listener = pool.part(Listener, lambda: Listener(pool, dsn or pool.dsn, channel, self._hinted), self._schema)
         listener.start()
+        self._listener = listener
         return listener
 
     def snapshot(self) -> Snapshot:
@@ -177,7 +183,9 @@ class Watcher(Part):
             rows = conn.cursor(binary=True).execute(self._look, wanted).fetchall()
             news = self._saw(topics, rows)
             news |= self._number(conn)
-        self._pause = _SHORTEST_PAUSE if news else min(self._pause * 2.0, _LONGEST_PAUSE)
+        if news:
+            self._news_at = time.monotonic()
+        self._pause = _SHORTEST_PAUSE if news else min(self._pause * 2.0, self._longest_pause())
         return self._pause * SystemRandom().uniform(0.9, 1.1)
 
     def failed(self, error: Exception) -> None:
@@ -185,6 +193,11 @@ class Watcher(Part):
         self._looked_at = time.monotonic()
         self._pause = _SHORTEST_PAUSE
         self._publish(self._snapshot, error)
+
+    def _longest_pause(self) -> float:
+        hinted = self._listener is not None and self._listener.believed
+        quiet = time.monotonic() - self._news_at > _QUIET_SECONDS
+        return max(_QUIET_PAUSE, _LONGEST_PAUSE) if hinted and quiet else _LONGEST_PAUSE
 
     def _topics(self) -> frozenset[str]:
         with self._news_lock:

@@ -244,6 +244,22 @@ def test_an_idle_watcher_looks_twice_a_second(watcher: Watcher, monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("client")
+@pytest.mark.direct("hints are off behind a pooler")
+def test_a_quiet_queue_is_looked_at_rarely_where_hints_arrive(
+    log: Connection, statements: Texts, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shim.store.watcher._QUIET_SECONDS", 0.5)
+    listener = watcher.listen()
+    assert wait_until(lambda: listener.believed, SECONDS)
+    version = at_rest(watcher).version
+    assert wait_until(lambda: watcher._pause > 1.0, SECONDS)  # noqa: SLF001  # of half a second it grows to two
+    assert looks_in(watcher, 4.0, monkeypatch, lambda: watcher.wait(version, 0.1)) <= 4
+    produce(log, statements)
+    log.execute('notify "job_queue.public"')
+    assert watcher.wait(version, SECONDS).version > version
+
+
+@pytest.mark.usefixtures("client")
 def test_many_idle_clients_cost_no_more_than_one(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     version = at_rest(watcher).version
     threads = [threading.Thread(target=watcher.wait, args=(version, 2.5)) for _ in range(20)]
