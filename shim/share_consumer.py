@@ -2,10 +2,15 @@
 
 import os
 import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from operator import index
 from types import TracebackType
 from typing import Any, Self
 
+import psycopg
+
+from shim.client.borrowed import begun
 from shim.client.metadata import seconds
 from shim.config import credentials
 from shim.config.parsing import Kind, parse
@@ -19,6 +24,7 @@ from shim.sharing.polling import CommitCallback, Polling, Results
 
 _IMPLICIT = "implicit"
 _COMMIT_SECONDS = 60.0
+_TIME_LIMIT_SECONDS = 30.0
 _NOT_SUBSCRIBED = "Consumer is not subscribed to any topics"
 
 
@@ -87,8 +93,7 @@ class ShareConsumer:
             KafkaException: another group owns a topic, or the database refused.
         """
         longest = seconds(timeout)
-        if not self._polling.topics:
-            raise IllegalStateException(_NOT_SUBSCRIBED)
+        self._require_subscription()
         if self._implicit:
             self._polling.flight.say_of_all(ACCEPTED)
         elif self._polling.flight.unacknowledged:
@@ -180,6 +185,88 @@ class ShareConsumer:
         """Has no effect, and says so: the connection string says who connects."""
         credentials.set_aside(self._settings, username, password)
 
+    # Working in a transaction of the application's own: additions to the API.
+
+    @contextmanager
+    def transaction(
+        self,
+        connection: "psycopg.Connection[Any]",
+        timeout: float = 1.0,
+        max_records: int = 1,
+        time_limit: float = _TIME_LIMIT_SECONDS,
+    ) -> Iterator[Messages]:
+        """Takes messages and begins a transaction: they are done when it commits, with all that is done in it.
+
+        So effects in the same database happen exactly once. When the block raises, the transaction is rolled back, the
+        delivery is counted, and the message comes again after its pause, or has failed at the limit. A worker that
+        crashes leaves no trace: its messages are free again at once, uncounted. Work that can take its process down,
+        or takes long, is for `poll`.
+
+        Args:
+            connection: a psycopg connection to the queue's database, outside of any transaction. For SQLAlchemy and
+                Django, which begin transactions themselves, there is `poll_in`.
+            timeout: how many seconds to wait for messages, before the transaction; negative for ever.
+            max_records: how many messages at most.
+            time_limit: in how many seconds Postgres ends the transaction, with an error.
+
+        Yields:
+            the messages; none when none came in time.
+
+        Raises:
+            KafkaException: another group owns a topic, or a topic keeps the order of its keys.
+        """
+        self._require_subscription()
+        self._wait(seconds(timeout))
+        messages = Messages()
+        try:
+            with connection.transaction():
+                messages = self.poll_in(connection, max_records, time_limit)
+                yield messages
+        except Exception as failure:
+            if messages:
+                self.count_failure(messages, failure)
+            raise
+
+    @guarded
+    def poll_in(self, connection: object, max_records: int = 1, time_limit: float = _TIME_LIMIT_SECONDS) -> Messages:
+        """Takes messages in a transaction of your own, which completes them when it commits; never waits.
+
+        After a rollback, `count_failure` counts the delivery.
+
+        Args:
+            connection: a psycopg connection in, or at the beginning of, a transaction; a SQLAlchemy ``Session`` or
+                ``Connection`` or Django's ``connection`` on psycopg 3. It must lead to the queue's own database.
+            max_records: how many messages at most.
+            time_limit: in how many seconds Postgres ends the transaction, with an error.
+
+        Raises:
+            IllegalStateException: nothing is subscribed to.
+            KafkaException: there is no transaction, another group owns a topic, or a topic keeps the order of its keys.
+            TypeError: there is no psycopg 3 connection in ``connection``.
+            psycopg.Error: what Postgres refused; end the transaction as your code does for such errors.
+        """
+        self._require_subscription()
+        return Messages(self._polling.take_in(begun(connection), index(max_records), seconds(time_limit)))
+
+    @guarded
+    def count_failure(self, messages: Iterable[Message], error: object) -> int:
+        """Counts the delivery of messages whose transaction was rolled back, unless somebody else has them by now.
+
+        Args:
+            messages: of the last `poll_in`.
+            error: why, for ``last_error``.
+
+        Returns:
+            how many were counted.
+
+        Raises:
+            KafkaException: the database refused, or is away.
+        """
+        places = [
+            (message.topic() or "", _number(message.partition()), _number(message.offset())) for message in messages
+        ]
+        return self._polling.count_failure(places, str(error) or type(error).__name__)
+
     # The end.
 
     def close(self) -> None:
@@ -201,6 +288,14 @@ class ShareConsumer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    @guarded
+    def _wait(self, longest: float) -> None:
+        self._polling.wait_until_due(longest)
+
+    def _require_subscription(self) -> None:
+        if not self._polling.topics:
+            raise IllegalStateException(_NOT_SUBSCRIBED)
 
     def _accept_all_if_implicit(self) -> None:
         if self._implicit:

@@ -6,8 +6,13 @@ SQLAlchemy and Django are recognised by their shape; neither is imported.
 from typing import Any
 
 import psycopg
+from psycopg import pq
+
+from shim.errors import KafkaError, KafkaException
+from shim.protocol.codes import Local
 
 _DEPTH = 5
+_NO_TRANSACTION = f"{Local.STATE.text}: the connection is in autocommit, and no transaction has been begun"
 
 
 def psycopg_connection(given: object) -> psycopg.Connection[Any]:
@@ -31,6 +36,27 @@ def psycopg_connection(given: object) -> psycopg.Connection[Any]:
     raise TypeError(
         f"expected a psycopg connection, a SQLAlchemy Session or Connection, or a Django connection, not {_name(given)}"
     )
+
+
+def begun(connection: object) -> psycopg.Connection[Any]:
+    """Returns the psycopg connection of a transaction that the application has begun; what is done there is its own.
+
+    Raises:
+        KafkaException: the connection is in autocommit, and no transaction has been begun.
+        TypeError: there is no psycopg 3 connection in what was given.
+    """
+    caller = psycopg_connection(connection)
+    _begin(connection)
+    if caller.autocommit and caller.info.transaction_status == pq.TransactionStatus.IDLE:
+        raise KafkaException(KafkaError(Local.STATE, _NO_TRANSACTION))
+    return caller
+
+
+def _begin(connection: Any) -> None:
+    """Lets SQLAlchemy's connection know that it is used: else its ``commit()`` does nothing, and all is lost."""
+    in_transaction = getattr(connection, "in_transaction", None)
+    if callable(in_transaction) and not in_transaction():
+        connection.begin()
 
 
 def _unwrapped(outer: Any) -> Any:

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import pq
 
 from shim.client.bell import Bell
-from shim.client.borrowed import psycopg_connection
+from shim.client.borrowed import begun
 from shim.client.inbox import Inbox, Notice
 from shim.client.notices import Notices
 from shim.client.request import Deadline, ask, prefixed
@@ -33,7 +33,6 @@ _OWN_TRANSACTION = (
     f"{Local.STATE.text}: the offset of {{}} [{{}}] was committed in a transaction of the application's own that has "
     "not ended"
 )
-_NO_TRANSACTION = f"{Local.STATE.text}: the connection is in autocommit, and no transaction has been begun"
 
 
 class _Pending(NamedTuple):
@@ -166,10 +165,7 @@ class Commits:
             TypeError: there is no psycopg connection in what was given.
             psycopg.Error: what Postgres refused.
         """
-        caller = psycopg_connection(connection)
-        _begin(connection)
-        if caller.autocommit and caller.info.transaction_status == pq.TransactionStatus.IDLE:
-            raise KafkaException(KafkaError(Local.STATE, _NO_TRANSACTION))
+        caller = begun(connection)
         self._check(partitions, own=caller)
         outcome = commit(caller, self._database.committing, self.fence, partitions)
         _raise(outcome)
@@ -258,13 +254,6 @@ class Commits:
             self._bell.ring()
         elif error is not None and error.code() != Local.NO_OFFSET:
             self._notices.log(Severity.WARNING, "COMMITFAIL", f"Offset commit failed: {error.str()}")
-
-
-def _begin(connection: Any) -> None:
-    """Lets SQLAlchemy's connection know that it is used: else its ``commit()`` does nothing, and the offset is lost."""
-    in_transaction = getattr(connection, "in_transaction", None)
-    if callable(in_transaction) and not in_transaction():
-        connection.begin()
 
 
 def _raise(outcome: Outcome) -> None:

@@ -7,19 +7,28 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import psycopg
 
 from shim.client.database import Database
 from shim.config.settings import Settings
 from shim.sharing.flight import Place, Settling
 from shim.sharing.leases import Lease, Leases
-from shim.store import bounds, claims, settlements, topics
+from shim.store import bounds, claims, settlements, topics, transactional
 from shim.store.claims import EVERYTHING, NOTHING, After, Batch, Claimed, Done, Terms
 from shim.store.pool import Connection
 
 _TERMS_SECONDS = 5.0
 _HINT_SECONDS = 1.0
 _RECOVERY_SECONDS = 1.0
+
+
+class OrderedError(Exception):
+    """The topic's keys are worked on one job at a time."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic!r} keeps the order of its keys: work on it with leases")
 
 
 class Delivery(NamedTuple):
@@ -62,7 +71,7 @@ class Claimer:
         self._settings = settings
         self._database = database
         schemas = database.schemas
-        self._texts = {**claims.load(schemas), **settlements.load(schemas)}
+        self._texts = {**claims.load(schemas), **settlements.load(schemas), **transactional.load(schemas)}
         self.leases = Leases()
         self.renew()
 
@@ -103,6 +112,44 @@ class Claimer:
                     return Delivery(batch.lease, batch.jobs)
             self._recover(conn)
         return None
+
+    def take_in(
+        self, caller: psycopg.Connection[Any], names: frozenset[str], most: int, limit_s: float
+    ) -> list[Claimed]:
+        """Takes jobs in the application's own transaction, which completes them when it commits.
+
+        Args:
+            caller: the application's connection, in a transaction.
+            names: the topics; the first that has something due.
+            most: how many jobs at most.
+            limit_s: how long the transaction may take.
+
+        Raises:
+            OwnedError: another group owns a topic.
+            DatabaseError: Postgres is away, or refused.
+            OrderedError: a topic's keys are worked on one job at a time, which transactions side by side do not keep.
+            psycopg.Error: what Postgres refused in the application's transaction.
+        """
+        with self._database.connection() as conn:
+            self._look_up(conn, names)
+        ordered = next((terms.topic for terms in self._terms.values() if terms.key_order), None)
+        if ordered is not None:
+            raise OrderedError(ordered)
+        transactional.limit(caller, self._texts, limit_s)
+        for terms in self._in_turn():
+            jobs = transactional.take_in(caller, self._texts, terms, self._worker, most)
+            if jobs:
+                return jobs
+        return []
+
+    def count_failure(self, ids: Sequence[int], names: Sequence[str], error: str) -> int:
+        """Counts deliveries whose transaction was rolled back, and returns how many were still to be counted.
+
+        Raises:
+            DatabaseError: Postgres is away, or refused.
+        """
+        with self._database.connection() as conn:
+            return transactional.count_failure(conn, self._texts, ids, names, error)
 
     def settle(self, pending: deque[Settling]) -> None:
         """Settles what is pending, emptying it from the front.

@@ -9,6 +9,9 @@ from contextlib import ExitStack
 from functools import partial
 from math import inf
 from time import monotonic
+from typing import Any
+
+import psycopg
 
 from shim.client.bell import Bell
 from shim.client.database import Database, DatabaseError
@@ -18,7 +21,7 @@ from shim.config.settings import Settings, Severity
 from shim.errors import KafkaError, KafkaException, from_postgres
 from shim.message import Message
 from shim.protocol.codes import Broker, Local
-from shim.sharing.claimer import Claimer, Delivery
+from shim.sharing.claimer import Claimer, Delivery, OrderedError
 from shim.sharing.flight import RELEASED_AT_ONCE, Flight, Place, Settling
 from shim.sharing.leases import renewer_for
 from shim.store.claims import OwnedError
@@ -59,6 +62,7 @@ class Polling:
         self.topics: tuple[str, ...] = ()
         self.on_commit: CommitCallback | None = None
         self._pending: deque[Settling] = deque()
+        self._taken: dict[Place, int] = {}
         self._seen = Snapshot()
         self._started = self._forked = False
         self._empty_handed = 0
@@ -100,6 +104,48 @@ class Polling:
             if left <= 0:
                 return []
             self._wait(left)
+
+    def wait_until_due(self, seconds: float) -> None:
+        """Waits until there is something to take, or the time is over."""
+        end = inf if seconds < 0 else monotonic() + seconds
+        self._start()
+        while (left := end - monotonic()) > 0:
+            self._inbox.serve()
+            self._seen = self._database.watcher.snapshot()
+            if not self._seen.claimable.isdisjoint(self.topics):
+                return
+            self._bell.answer()
+            self._database.ringer.wait(self._bell, frozenset(self.topics), self._seen, min(left, _LONGEST_WAIT))
+
+    def take_in(self, caller: psycopg.Connection[Any], most: int, limit_s: float) -> list[Message]:
+        """Takes jobs in the application's own transaction, which completes them when it commits.
+
+        Raises:
+            KafkaException: another group owns a topic, a topic keeps the order of its keys, or the database is away.
+            psycopg.Error: what Postgres refused in the application's transaction.
+        """
+        self._start()
+        try:
+            jobs = self._claimer.take_in(caller, frozenset(self.topics), most, limit_s)
+        except (OwnedError, OrderedError) as refused:
+            raise KafkaException(KafkaError(Local.CONFLICT, f"{Local.CONFLICT.text}: {refused}")) from refused
+        except DatabaseError as trouble:
+            raise KafkaException(from_postgres(trouble.failure)) from trouble.failure
+        messages = [Message.from_delivery(job.record, job.deliveries + 1) for job in jobs]
+        self._taken = {job.record[:3]: job.id for job in jobs}
+        return messages
+
+    def count_failure(self, places: Iterable[Place], error: str) -> int:
+        """Counts deliveries of the last transaction, which was rolled back; returns how many.
+
+        Raises:
+            KafkaException: the database refused, or is away.
+        """
+        failed = {place: self._taken[place] for place in places if place in self._taken}
+        try:
+            return self._claimer.count_failure(list(failed.values()), sorted({place[0] for place in failed}), error)
+        except DatabaseError as trouble:
+            raise KafkaException(from_postgres(trouble.failure)) from trouble.failure
 
     def commit(self, seconds: float) -> Results:
         """Settles what was acknowledged, and returns what became of it by partition.

@@ -9,6 +9,7 @@ import pytest
 from migrator.postgres import Connection
 from shim.errors import KafkaException
 from shim.share_consumer import ShareConsumer
+from tests.fixtures.pgbouncer import client_settings
 from tests.fixtures.proxy import OpenProxy, TcpProxy
 from tests.integration.shim.consumer.scene import make_topic
 
@@ -28,7 +29,9 @@ def share(migrated_url: str, topic: str) -> Iterator[MakeShareConsumer]:
     def make(url: str | None = None, group: str = "workers", **settings: Any) -> ShareConsumer:
         conf = {name.replace("_", "."): value for name, value in settings.items() if name != "error_cb"}
         callbacks = {name: value for name, value in settings.items() if name == "error_cb"}
-        consumer = ShareConsumer({"shim.dsn": url or migrated_url, "group.id": group, **conf, **callbacks})
+        consumer = ShareConsumer(
+            {"shim.dsn": url or migrated_url, "group.id": group, **client_settings(), **conf, **callbacks}
+        )
         consumer.subscribe([topic])
         made.append(consumer)
         return consumer

@@ -21,8 +21,8 @@ def taken(consumer: ShareConsumer, count: int) -> list[Message]:
     return messages
 
 
-def deliveries(messages: Sequence[Message]) -> list[tuple[int | None, int | None]]:
-    return [(message.offset(), message.delivery_count()) for message in messages]
+def deliveries(messages: Sequence[Message]) -> list[tuple[int, int]]:
+    return [(message.offset() or 0, message.delivery_count() or 0) for message in messages]
 
 
 def change(conn: Connection, **terms: object) -> None:
