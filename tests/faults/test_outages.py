@@ -218,6 +218,7 @@ def test_a_broker_that_stays_away_stops_the_drain_with_the_way_to_go_on(
     scene.assert_exactly_once(done=scene.resume())
 
 
+@pytest.mark.slow  # half a minute
 def test_a_drain_that_waits_for_kafka_can_be_stopped(set_scene: SetScene, own_kafka: OwnKafka) -> None:
     kafka = own_kafka()
     scene = set_scene(bootstrap_servers=kafka.bootstrap_servers)

@@ -145,8 +145,8 @@ def judge(url: str, fleet: Fleet, jobs: int) -> None:
     assert min(fleet.faults[fault] for fault in ("kill", "freeze", "restart")) > 0
 
 
-def test_a_small_fleet_under_ten_faults(own_postgres: OwnPostgres, tmp_path: Path) -> None:
-    run(own_postgres, tmp_path, processes=2, threads=3, jobs=5_000, faults=10)
+def test_a_small_fleet_under_five_faults(own_postgres: OwnPostgres, tmp_path: Path) -> None:
+    run(own_postgres, tmp_path, processes=2, threads=3, jobs=2_000, faults=5)
 
 
 @pytest.mark.slow  # 4 minutes on two idle cores

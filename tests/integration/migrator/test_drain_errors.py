@@ -198,7 +198,7 @@ def test_a_read_only_database(servers: str, url: str, topic: str) -> None:
 
 # --- personal data --------------------------------------------------------------------------------------------------
 
-CANARY = "canary-4f1d@example.org"
+CANARY = "canary-vole@example.org"
 _MESSAGES = 1_000
 _CHECK = "alter table job_queue add constraint no_poison check (payload ->> 'state' <> 'poison')"
 _QUOTING_TRIGGER = """
@@ -232,7 +232,7 @@ def fill_with_canaries(servers: str) -> tuple[str, list[Produced]]:
 
 
 def expect_no_canary(*outputs: Done) -> None:
-    wanted = re.compile("canary|4f1d|example.org", re.IGNORECASE)
+    wanted = re.compile("canary|vole|example.org", re.IGNORECASE)
     hexadecimal = CANARY.encode().hex()
     for done in outputs:
         found = wanted.search(done.output)
