@@ -14,6 +14,8 @@ from shim.store.pool import close_all, pool_for
 from shim.store.schema import Line
 from shim.store.watcher import watcher_for
 
+pytestmark = pytest.mark.direct("hints are off behind a pooler")
+
 SECONDS = 60.0
 LISTENER = "job-queue-listener"
 
