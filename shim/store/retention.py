@@ -112,7 +112,7 @@ class Sweeper(Part):
 
         Before, it settles what the last commits of processes that are gone have left.
         """
-        with self._pool.connection() as conn:
+        with self._pool.connection(patience=_PATIENCE_SECONDS) as conn:
             settle.settle(conn, self._statements)
         for swept in self._sweeps():
             if swept:

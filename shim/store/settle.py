@@ -21,6 +21,7 @@ Texts = Mapping[str, LiteralString]
 
 _LOCK_SECONDS = 2
 _CONNECTION_SECONDS = 5.0
+_PATIENCE_SECONDS = 30.0
 _INTERVAL_SECONDS = 0.5
 _OWNERS_SECONDS = 30.0
 
@@ -85,7 +86,7 @@ class Settler(Part):
         early = self._settled_at + _INTERVAL_SECONDS - monotonic()
         if early > 0:
             return early
-        with self._pool.connection(_CONNECTION_SECONDS) as conn:
+        with self._pool.connection(_CONNECTION_SECONDS, patience=_PATIENCE_SECONDS) as conn:
             if monotonic() >= self._owners_until:
                 self._owners = frozenset(row[0] for row in conn.execute(self._texts["owners"]))
                 self._owners_until = monotonic() + _OWNERS_SECONDS
