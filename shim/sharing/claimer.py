@@ -104,13 +104,15 @@ class Claimer:
         """
         with self._database.connection() as conn:
             self._look_up(conn, names)
-            while pending and not (len(pending) == 1 and pending[0].plain and self._terms):
+            self._recover(conn)
+            while pending and not (len(pending) == 1 and pending[0].plain):
                 self._settle_first(conn, pending)
             for terms in self._in_turn():
                 batch = self._claim(conn, terms, limit, pending)
                 if batch.jobs:
                     return Delivery(batch.lease, batch.jobs)
-            self._recover(conn)
+            while pending:  # no topic's jobs may run here, so no claim took it along
+                self._settle_first(conn, pending)
         return None
 
     def take_in(
@@ -239,7 +241,7 @@ class Claimer:
         self.outcomes.append(Outcome(settled, lost))
 
     def _recover(self, conn: Connection) -> None:
-        """Counts what others left behind; when nothing is due, and not all the time."""
+        """Counts what others left behind; however long the backlog, but not all the time."""
         if monotonic() >= self._recovery_at:
             self._recovery_at = monotonic() + _RECOVERY_SECONDS
             for terms in self._terms.values():

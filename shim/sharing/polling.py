@@ -206,7 +206,7 @@ class Polling:
         self._bell.ring()
 
     def _claimed(self, most: int) -> list[Message]:
-        """Claims once, where there may be something to claim."""
+        """Claims once."""
         seen = self._database.watcher.snapshot()
         if seen is not self._seen:
             self._seen, self._empty_handed = seen, 0

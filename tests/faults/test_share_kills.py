@@ -5,10 +5,10 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -23,6 +23,7 @@ from tests.integration.shim.consumer.scene import fill, make_topic
 ROOT = Path(__file__).parents[2]
 TOPIC = "emails"
 LEASE_S = 2.0
+SECONDS = 60.0
 CRASHES = 1
 FAILURES = 3
 MOST = 8
@@ -44,12 +45,15 @@ class Fleet:
         self.faults["kill"] += 1
         self.replaced()
 
-    def freeze(self, dice: random.Random) -> None:
-        """Stops one for longer than its lease."""
+    def freeze(self, dice: random.Random, url: str) -> None:
+        """Stops one until its leases have run out and others have recovered what it held."""
         chosen = dice.choice(self.processes)
         os.kill(chosen.pid, signal.SIGSTOP)
-        time.sleep(LEASE_S * 1.5)
+        with closing(postgres.connect(url, "test")) as conn:
+            held = f"status = 'processing' and locked_by like '%:{chosen.pid}:%'"
+            recovered = wait_until(lambda: self.replaced() and count(conn, held) == 0, SECONDS)
         os.kill(chosen.pid, signal.SIGCONT)
+        assert recovered, "nobody took over from a worker that was frozen"
         self.faults["freeze"] += 1
 
     def replaced(self) -> bool:
@@ -110,10 +114,10 @@ def run(own_postgres: OwnPostgres, journals: Path, *, processes: int, threads: i
     fleet = Fleet(server.url, journals, processes, threads)
     try:
         for number in range(faults):
-            time.sleep(dice.uniform(0.2, 1.0))
+            Event().wait(dice.uniform(0.2, 1.0))
             fleet.replaced()
             if number % 5 == 3:
-                fleet.freeze(dice)
+                fleet.freeze(dice, server.url)
             elif number % 5 == 4:
                 server.stop("immediate")
                 server.start()

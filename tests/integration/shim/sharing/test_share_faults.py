@@ -58,6 +58,17 @@ def test_the_jobs_of_a_worker_that_was_killed_come_again(
     assert errors == [("lease expired", 1)]
 
 
+def test_jobs_of_the_dead_do_not_wait_until_the_backlog_is_gone(
+    share: MakeShareConsumer, migrated: Connection, topic: str
+) -> None:
+    fill(migrated, topic, 20)
+    migrated.execute("update job_queue set status = 'processing', locked_at = now() - interval '1 hour' where id = 1")
+    consumer = share(max_poll_records=1)
+    assert deliveries(taken(consumer, 1)) == [(1, 1)]
+    told = migrated.execute("select retry_count, last_error from job_queue where id = 1").fetchone()
+    assert told == (1, "lease expired")
+
+
 def test_a_worker_that_was_frozen_past_its_lease_learns_that_others_have_its_jobs(
     share: MakeShareConsumer, migrated: Connection, migrated_url: str, topic: str
 ) -> None:

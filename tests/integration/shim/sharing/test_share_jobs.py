@@ -102,6 +102,18 @@ def test_a_closed_gate_is_obeyed(share: MakeShareConsumer, migrated: Connection,
     assert len(taken(consumer, 1)) == 1
 
 
+def test_what_was_done_is_settled_behind_a_closed_gate_too(
+    share: MakeShareConsumer, migrated: Connection, line: Line, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shim.sharing.claimer._TERMS_SECONDS", 0.0)
+    fill(migrated, topic, 1)
+    consumer = share()
+    taken(consumer, 1)
+    gate.close_gate(migrated, gate.load(line.schemas), topic)
+    assert len(consumer.poll(0.1)) == 0
+    assert statuses(migrated) == ["completed"]
+
+
 def test_an_unknown_topic_is_waited_for(share: MakeShareConsumer, migrated: Connection, topic: str) -> None:
     consumer = share()
     consumer.subscribe(["later", topic])
