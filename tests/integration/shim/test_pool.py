@@ -324,7 +324,7 @@ def test_a_forked_child_has_connections_and_parts_of_its_own(pool: Pool, databas
 @forks
 def test_a_child_forked_under_every_lock_is_not_stuck(pool: Pool) -> None:
     with pool._stock._lock, pool._parts_lock:  # noqa: SLF001  # as another thread would hold them
-        assert forked(lambda: str(hold(pool) > 0)) == "True"
+        assert forked(lambda: str(hold(pool) != 0)) == "True"  # PgBouncer makes the pid up: it may be negative
 
 
 @forks
