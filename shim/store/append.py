@@ -6,14 +6,14 @@ until its rows are committed. So a reader that saw an offset never sees a smalle
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg.rows import TupleRow, tuple_row
 
-from shim.store import bounds, topics
+from shim.store import bounds, durability, topics
 from shim.store.bounds import SynchronousCommit
 from shim.store.errors import ClientEncodingError, StoreError, UnknownPartitionError
 from shim.store.rows import COLUMNS, COPY_HEADER, COPY_TRAILER, Framer, Headers, encode_tail
@@ -24,6 +24,7 @@ from shim.store.values import View
 Connection = psycopg.Connection[TupleRow]
 Texts = Mapping[str, LiteralString]
 TP = tuple[str, int]
+ReadGates = Callable[[psycopg.Connection[Any], Texts, list[str]], Mapping[str, TopicGate]]
 
 LONGEST_DELAY_US = 100 * 366 * 86_400 * 1_000_000
 """A delay of more than a century is a mistake."""
@@ -57,12 +58,15 @@ class Draft(NamedTuple):
         tail: the record, from `rows.encode_tail`.
         delay_us: how long from the append on nobody may see the record; None and 0 for not at all. Such a record gets
             its offset from a reader when it is due.
+        deduplication_key: what at most one unfinished job of the topic may have; such a draft is for
+            `shim.store.unique`. None for most.
     """
 
     topic: str
     partition: int
     tail: bytes
     delay_us: int | None = None
+    deduplication_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,11 @@ class Reserved:
     counts: Mapping[TP, int]
     now_us: int
 
+    @property
+    def topics(self) -> set[str]:
+        """The topics that are written to."""
+        return {topic for topic, _ in self.counts}
+
     def numbers(self, places: Iterable[TP]) -> Iterator[int]:
         """Yields the next reserved offset of each place, in their order."""
         following = dict(self.firsts)
@@ -92,7 +101,7 @@ class Reserved:
         """Returns the offsets of the drafts that this was reserved for, in their order; None for those delayed."""
         following = dict(self.firsts)
         offsets: list[int | None] = []
-        for topic, partition, _, delay_us in drafts:
+        for topic, partition, _, delay_us, _ in drafts:
             if delay_us:
                 offsets.append(None)
                 continue
@@ -131,7 +140,8 @@ class Refusal(NamedTuple):
 
 def load(schemas: Schemas) -> Texts:
     """Returns the statements that the functions of this module run."""
-    return {**topics.load(schemas), **Statements("shim.store.sql", "append.sql", schemas)}
+    own = Statements("shim.store.sql", "append.sql", schemas)
+    return {**topics.load(schemas), **durability.load(schemas), **own}
 
 
 def draft(
@@ -143,6 +153,7 @@ def draft(
     timestamp_ms: int | None,
     view: View,
     delay_us: int | None = None,
+    deduplication_key: str | None = None,
 ) -> Draft:
     """Encodes a record for `append`; whatever can be done before heads are locked is done here.
 
@@ -156,6 +167,7 @@ def draft(
             database's clock.
         view: what stands in ``encoding`` and ``payload``; never a doubtful one, `judge_json` settles those.
         delay_us: how long from the append on nobody may see the record; None and 0 for not at all.
+        deduplication_key: what at most one unfinished job of the topic may have; None for most.
 
     Raises:
         ValueError: the view is doubtful, or the delay is negative or longer than a century.
@@ -164,7 +176,8 @@ def draft(
         raise ValueError("only Postgres can judge this value: see judge_json")
     if delay_us is not None and not 0 <= delay_us <= LONGEST_DELAY_US:
         raise ValueError(f"a delay of {delay_us} microseconds is negative, or longer than a century")
-    return Draft(topic, partition, encode_tail(key, value, headers, timestamp_ms, view), delay_us)
+    tail = encode_tail(key, value, headers, timestamp_ms, view)
+    return Draft(topic, partition, tail, delay_us, deduplication_key)
 
 
 def append(
@@ -198,13 +211,13 @@ def append(
     """
     if not drafts:
         return Appended([], "")
-    _require_utf8(conn)
+    require_utf8(conn)
     with conn.transaction():
         bounds.bound(conn, statements)
         if synchronous_commit is not None:
             bounds.commit_as(conn, statements, synchronous_commit)
         counts = _counted(drafts)
-        gates = _checked(counts, topics.share_gate(conn, statements, _topics(counts)))
+        gates = gates_of(conn, statements, counts, topics.share_gate)
         reserved = reserve(conn, statements, {tp: count for tp, count in counts.items() if count})
         on_reserved(reserved)
         offsets = reserved.offsets(drafts)
@@ -229,9 +242,9 @@ def append_in(conn: psycopg.Connection[Any], statements: Texts, drafts: Sequence
     """
     if not drafts:
         return
-    _require_utf8(conn)
+    require_utf8(conn)
     counts = _counted(drafts)
-    gates = _checked(counts, topics.read_gates(conn, statements, _topics(counts)))
+    gates = gates_of(conn, statements, counts, topics.read_gates)
     with conn.cursor(row_factory=tuple_row) as cursor:
         (now_us,) = cursor.execute(statements["read_clock"]).fetchone() or (0,)
     copy_rows(conn, statements, _framed(drafts, [None] * len(drafts), gates, now_us))
@@ -279,15 +292,9 @@ def outcome(conn: Connection, statements: Texts, reserved: Reserved) -> bool | N
     Raises:
         psycopg.Error: Postgres is gone; ask again.
     """
-    try:
-        status, standby = conn.execute(statements["read_outcome"], {"xid": reserved.xid}).fetchone() or (None, True)
-    except psycopg.errors.InvalidParameterValue:
-        # The id lies in this server's future: it took over from one that had gone further.
-        return False
-    if standby or status == "in progress":
-        return None
-    if status == "aborted":
-        return False
+    committed = durability.has_committed(conn, statements, reserved.xid)
+    if not committed:
+        return committed
     arguments = {
         "topics": [topic for topic, _ in reserved.firsts],
         "partitions": [partition for _, partition in reserved.firsts],
@@ -351,7 +358,7 @@ def _framed(
     drafts: Sequence[Draft], offsets: Sequence[int | None], gates: Mapping[str, TopicGate], now_us: int
 ) -> Iterator[bytes]:
     framers: dict[TP, Framer] = {}
-    for (topic, partition, tail, delay_us), offset in zip(drafts, offsets, strict=True):
+    for (topic, partition, tail, delay_us, _), offset in zip(drafts, offsets, strict=True):
         framer = framers.get((topic, partition))
         if framer is None:
             gate = gates[topic]
@@ -363,23 +370,24 @@ def _framed(
 
 def _counted(drafts: Iterable[Draft]) -> Counter[TP]:
     counts: Counter[TP] = Counter()
-    for topic, partition, _, delay_us in drafts:
+    for topic, partition, _, delay_us, _ in drafts:
         counts[topic, partition] += not delay_us
     return counts
 
 
-def _topics(places: Iterable[TP]) -> list[str]:
-    return sorted({topic for topic, _ in places})
-
-
-def _checked(places: Iterable[TP], gates: Mapping[str, TopicGate]) -> Mapping[str, TopicGate]:
+def gates_of(
+    conn: psycopg.Connection[Any], statements: Texts, places: Collection[TP], read: ReadGates
+) -> Mapping[str, TopicGate]:
+    """Returns the gates of the topics of these places, all of which can be written to; as `append` raises."""
+    gates = read(conn, statements, sorted({topic for topic, _ in places}))
     for topic, partition in places:
         if not 0 <= partition < topics.writable(topic, gates).partitions:
             raise UnknownPartitionError(topic, partition)
     return gates
 
 
-def _require_utf8(conn: psycopg.Connection[Any]) -> None:
+def require_utf8(conn: psycopg.Connection[Any]) -> None:
+    """Makes sure that texts are sent as they are stored; as `append` raises."""
     encoding = conn.info.parameter_status("client_encoding")
     if encoding not in _UTF8:
         raise ClientEncodingError(str(encoding))

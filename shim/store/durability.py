@@ -1,4 +1,7 @@
-"""What a commit waits for: a client that asks for ``acks=all`` must not be answered before its rows are on disk."""
+"""What a commit waits for, and whether it happened when its reply was lost.
+
+A client that asks for ``acks=all`` must not be answered before its rows are on disk.
+"""
 
 from collections.abc import Mapping
 from typing import LiteralString
@@ -36,3 +39,15 @@ def require_durable(conn: Connection, statements: Texts) -> None:
     (level,) = conn.execute(statements["read_durability"]).fetchone() or ("off",)
     if level == "off":
         raise AsynchronousCommitError
+
+
+def has_committed(conn: Connection, statements: Texts, xid: str) -> bool | None:
+    """Tells whether a transaction of this id has committed, be it another server's; None while that is not clear."""
+    try:
+        status, standby = conn.execute(statements["read_outcome"], {"xid": xid}).fetchone() or (None, True)
+    except psycopg.errors.InvalidParameterValue:
+        # The id lies in this server's future: it took over from one that had gone further.
+        return False
+    if standby or status == "in progress":
+        return None
+    return bool(status != "aborted")

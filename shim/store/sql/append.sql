@@ -37,12 +37,6 @@ select
 from (select) as always
 left join moved on true;
 
--- name: read_outcome
--- What became of a transaction: null when it is too long ago; and whether this server only follows another one.
-select
-  case when not pg_is_in_recovery() then pg_xact_status(%(xid)s::text::xid8) end as status,
-  pg_is_in_recovery() as standby;
-
 -- name: missing_rows
 -- A partition in which an append has not left its first row, nor has retention passed that; no row when all is there.
 select given.topic, given.partition
