@@ -64,10 +64,6 @@ class Demands:
 class Uncertain(Protocol):
     """What is known of an append before its commit."""
 
-    @property
-    def topics(self) -> Collection[str]:
-        """The topics that are written to."""
-
     def offsets(self, drafts: Any) -> Sequence[int | None]:
         """Returns the offsets of the drafts, when it has happened."""
 
@@ -253,7 +249,7 @@ class Sender(Part):
     def _send(self, parcel: Parcel) -> None:
         try:
             with self._pool.connection(patience=self._demands.patience_s) as conn:
-                offsets, topics = self._append(conn, parcel)
+                offsets = self._append(conn, parcel)
         except (UnknownTopicError, UnknownPartitionError) as gone:
             self._outbox.unsent(parcel)
             self._routes.forget(gone.topic)
@@ -271,17 +267,15 @@ class Sender(Part):
             self._outbox.unsent(parcel)
             self.judge(parcel, failure)
         else:
-            self._stored(parcel, offsets, topics)
+            self._stored(parcel, offsets)
 
-    def _append(self, conn: Connection, parcel: Parcel) -> tuple[Sequence[int | None], Collection[str]]:
+    def _append(self, conn: Connection, parcel: Parcel) -> Sequence[int | None]:
         wanted = self._demands.synchronous_commit
-        topics: set[str] = set()
         parcel.attempts += 1
 
         def reserved(place: Uncertain) -> None:
             if wanted is None:
                 durability.require_durable(conn, self._texts)
-            topics.update(place.topics)
             self._reserved = place
             self.on_room()
 
@@ -291,20 +285,21 @@ class Sender(Part):
             if not conn.closed and _definite(failure):
                 self._reserved = None
             raise
-        return appended.offsets, topics
+        return appended.offsets
 
     def _find_out(self, parcel: Parcel, reserved: Uncertain) -> bool:
         """Asks what became of an append whose reply was lost; False while Postgres cannot tell either."""
         with self._pool.connection(patience=self._demands.patience_s) as conn:
             stored = self.way.outcome(conn, self._texts, reserved)
         if stored:
-            self._stored(parcel, reserved.offsets(parcel.drafts), reserved.topics)
+            self._stored(parcel, reserved.offsets(parcel.drafts))
         elif stored is False:
             self._reserved = None
             self._outbox.unsent(parcel)
         return stored is not None
 
-    def _stored(self, parcel: Parcel, offsets: Sequence[int | None], topics: Collection[str]) -> None:
+    def _stored(self, parcel: Parcel, offsets: Sequence[int | None]) -> None:
+        topics = set(parcel.drafts.topics)
         self._notices.well()
         self.sent_messages += len(parcel.rows)
         self.sent_bytes += size_of(parcel.rows)

@@ -7,7 +7,7 @@ until its rows are committed. So a reader that saw an offset never sees a smalle
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
@@ -78,17 +78,14 @@ class Reserved:
         firsts: the first reserved offset by (topic, partition).
         counts: how many offsets were reserved, by (topic, partition); no key has none.
         now_us: the database's clock, in microseconds since 2000; the creation time of every row.
+        delayed: where the records go when all of them are delayed.
     """
 
     xid: str
     firsts: Mapping[TP, int]
     counts: Mapping[TP, int]
     now_us: int
-
-    @property
-    def topics(self) -> set[str]:
-        """The topics that are written to."""
-        return {topic for topic, _ in self.counts}
+    delayed: Sequence[TP] = ()
 
     def numbers(self, places: Iterable[TP]) -> Iterator[int]:
         """Yields the next reserved offset of each place, in their order."""
@@ -219,6 +216,8 @@ def append(
         counts = _counted(drafts)
         gates = gates_of(conn, statements, counts, topics.share_gate)
         reserved = reserve(conn, statements, {tp: count for tp, count in counts.items() if count})
+        if not reserved.firsts:
+            reserved = replace(reserved, delayed=list(counts))
         on_reserved(reserved)
         offsets = reserved.offsets(drafts)
         copy_rows(conn, statements, _framed(drafts, offsets, gates, reserved.now_us))
@@ -301,6 +300,10 @@ def outcome(conn: Connection, statements: Texts, reserved: Reserved) -> bool | N
         "firsts": list(reserved.firsts.values()),
         "now_us": reserved.now_us,
     }
+    if reserved.delayed:
+        topic, partition = reserved.delayed[0]
+        row = conn.execute(statements["is_delayed"], {"topic": topic, "partition": partition, **arguments}).fetchone()
+        return bool(row and row[0])
     return conn.execute(statements["missing_rows"], arguments).fetchone() is None
 
 

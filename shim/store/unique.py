@@ -33,14 +33,12 @@ class Added:
     Attributes:
         xid: the transaction's id, as Postgres writes it.
         now_us: the database's clock, in microseconds since 2000; the creation time of every row.
-        topics: the topics that are written to.
         ids: of the rows that were added.
         places: of their drafts.
     """
 
     xid: str
     now_us: int
-    topics: set[str]
     ids: Sequence[int]
     places: frozenset[int]
 
@@ -151,7 +149,7 @@ def _add(
     firsts = {(draft.topic, draft.deduplication_key): place for place, draft in reversed(list(enumerate(drafts)))}
     _, _, _, now_us, xid = rows[0]
     places = frozenset(firsts[key] for key in ids)
-    return Added(xid, now_us, {draft.topic for draft in drafts}, list(ids.values()), places)
+    return Added(xid, now_us, list(ids.values()), places)
 
 
 def _arguments(drafts: Sequence[Draft], gates: Mapping[str, TopicGate]) -> dict[str, list[Any]]:

@@ -54,3 +54,12 @@ where not exists (
     where head.topic = given.topic and head.partition = given.partition and head.start_offset > given.first_offset
   )
 limit 1;
+
+-- name: is_delayed
+-- Whether a row of an append of delayed records is there; it has no place of its own yet, so its partition is read.
+select exists (
+  select
+  from /*queue.*/job_queue as job
+  where job.topic = %(topic)s and job.partition = %(partition)s
+    and (extract(epoch from job.created_at) * 1000000)::bigint - 946684800000000 = %(now_us)s
+);
