@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 from shim.errors import KafkaError
 from shim.protocol.integers import int16, int32, int64
-from shim.store.records import Record, header_pairs
+from shim.store.records import NOT_ADDED, Record, header_pairs
 
 if TYPE_CHECKING:
     # Defaults of type variables come with Python 3.13; type checkers know them everywhere.
@@ -220,6 +220,13 @@ class Message(Generic[K, V]):
     def delivery_count(self) -> int | None:
         """Returns how often a share group has been given the record, this time included."""
         return self._delivery_count if self._delivery_count > 0 else None
+
+    def deduplicated(self) -> bool:
+        """Whether the report is of a message that was not added: an unfinished job has its deduplication key.
+
+        An addition of the shim's.
+        """
+        return self._offset == NOT_ADDED
 
     def set_topic(self, topic: Any) -> None:
         """Sets the topic."""

@@ -3,6 +3,7 @@
 import threading
 import weakref
 from _thread import start_new_thread
+from datetime import timedelta
 from time import monotonic, time
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
@@ -26,6 +27,7 @@ from shim.producing.outgoing import (
     batch_fields,
     compose,
     refused,
+    terms_of,
 )
 from shim.producing.pipeline import Pipeline
 from shim.protocol.codes import Local
@@ -72,8 +74,14 @@ class Producer:
         on_delivery: OnDelivery | None = None,
         timestamp: int = 0,
         headers: Headers | None = None,
+        *,
+        delay: float | timedelta | None = None,
+        deduplication_key: str | None = None,
     ) -> None:
         """Queues a message, and returns at once.
+
+        A message with a delay or a deduplication key gets its offset later, when it is due: in its report ``offset()``
+        is None. Both are additions to the API.
 
         Args:
             topic: where it goes; made when it does not exist.
@@ -84,6 +92,10 @@ class Producer:
             on_delivery: the same; ``callback`` counts more, ``on_delivery`` of the configuration less.
             timestamp: the create time in milliseconds since 1970; 0 for now.
             headers: a dict, or a list of pairs.
+            delay: seconds, or a timedelta, from the moment when it is stored, by the clock of Postgres; nobody gets the
+                message before.
+            deduplication_key: while a job of the topic with the same key is pending or being worked on, nothing is
+                added; the report tells of success, and its message's ``deduplicated()`` is true.
 
         Raises:
             BufferError: the queue is full; call ``poll()``, and try again.
@@ -92,7 +104,8 @@ class Producer:
             RuntimeError: the producer has been closed.
         """
         tell = on_delivery if callback is None else callback
-        message = compose(topic, value, key, partition, tell, timestamp, headers, self._largest)
+        terms = None if delay is None and deduplication_key is None else terms_of(delay, deduplication_key)
+        message = compose(topic, value, key, partition, tell, timestamp, headers, self._largest, terms)
         if self._closed:
             raise RuntimeError(_CLOSED)
         if partition != ANY_PARTITION:
@@ -116,8 +129,9 @@ class Producer:
 
         Args:
             topic: where they go.
-            messages: dicts with ``value``, ``key``, ``headers``, ``partition``, ``timestamp`` and ``callback``, all of
-                them optional. One that is not queued is given ``_error``, and gets no report.
+            messages: dicts with ``value``, ``key``, ``headers``, ``partition``, ``timestamp``, ``callback``, ``delay``
+                and ``deduplication_key``, all of them optional. One that is not queued is given ``_error``, and gets no
+                report.
             partition: for those that name none.
             callback: for those that have none.
             on_delivery: the same; ``callback`` counts more.
@@ -152,7 +166,10 @@ class Producer:
         partition: int = ANY_PARTITION,
         timestamp: int = 0,
         headers: Headers | None = None,
-    ) -> None:
+        *,
+        delay: float | timedelta | None = None,
+        deduplication_key: str | None = None,
+    ) -> bool:
         """Writes a message in a transaction of your own: it exists when and if that commits. An addition to the API.
 
         There is no queue, no outbox table and no delivery report: your commit is the acknowledgement. Consumers get the
@@ -168,6 +185,12 @@ class Producer:
             partition: -1 leaves it to the partitioner.
             timestamp: the create time in milliseconds since 1970; 0 for now.
             headers: a dict, or a list of pairs.
+            delay: seconds, or a timedelta, from now on, by the clock of Postgres.
+            deduplication_key: as in ``produce()``. Who produces the same key elsewhere waits until your transaction
+                ends; so do you, when theirs came first.
+
+        Returns:
+            Whether it was added; False only where an unfinished job has its deduplication key.
 
         Raises:
             KafkaException: the message is too large, or can go nowhere; your transaction can go on.
@@ -175,11 +198,12 @@ class Producer:
             TypeError: the connection is of another driver, or an argument of another kind.
             RuntimeError: the producer has been closed.
         """
-        message = Outgoing.of(compose(topic, value, key, partition, None, timestamp, headers, self._largest))
+        terms = terms_of(delay, deduplication_key)
+        message = Outgoing.of(compose(topic, value, key, partition, None, timestamp, headers, self._largest, terms))
         conn = psycopg_connection(connection)
         pipeline = self._open_pipeline()
         stamp = message.timestamp_ms or int(time() * 1000)
-        join(conn, pipeline.pool, pipeline.texts, pipeline.routes, message, stamp)
+        return join(conn, pipeline.pool, pipeline.texts, pipeline.routes, message, stamp)
 
     def poll(self, timeout: float = -1) -> int:
         """Serves callbacks; returns how much was served, or 0 when nothing came in time.

@@ -1,5 +1,6 @@
 """Clients whose keys and values are objects."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn
 
 from shim.consumer import Consumer
@@ -59,6 +60,9 @@ class SerializingProducer(Producer, Generic[K, V]):
         on_delivery: OnDelivery | None = None,
         timestamp: int = 0,
         headers: Headers | None = None,
+        *,
+        delay: float | timedelta | None = None,
+        deduplication_key: str | None = None,
     ) -> None:
         """Serializes the key, then the value, and produces the message; see `Producer.produce`.
 
@@ -93,6 +97,8 @@ class SerializingProducer(Producer, Generic[K, V]):
             on_delivery=on_delivery,
             timestamp=timestamp,
             headers=headers,
+            delay=delay,
+            deduplication_key=deduplication_key,
         )
 
     def close(self) -> bool:

@@ -110,7 +110,8 @@ def retry(
 ) -> None:
     """Let failed jobs run again from the start, with all their deliveries before them.
 
-    When what made them fail is mended. Without --execute nothing is changed.
+    When what made them fail is mended. A job whose deduplication key an unfinished job has stays failed. Without
+    --execute nothing is changed.
 
     Examples:
     - migrator jobs retry --topic emails --error timeout

@@ -36,6 +36,8 @@ def show_change(out: Output, matched: int, changed: int, verb: str, *, dry_run: 
     """Shows what was done, or would be."""
     said = f"{matched:,} would be {verb}" if dry_run else f"{changed:,} {verb}"
     out.result({"matched": matched, "changed": changed, "dry_run": dry_run}, [said if matched else "no such job"])
+    if not dry_run and changed < matched:
+        out.note(f"{matched - changed:,} stayed as they were: changed meanwhile, or their deduplication key is taken")
     if dry_run and matched:
         out.next_step("the same command with --execute")
 

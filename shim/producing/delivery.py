@@ -18,7 +18,10 @@ _NO_TIMESTAMP = (TIMESTAMP_NOT_AVAILABLE, -1)
 
 
 class Stored(NamedTuple):
-    """Where the messages of a report were stored, side by side with them."""
+    """Where the messages of a report were stored, side by side with them.
+
+    An offset of None is given out later; `NOT_ADDED` stands in place of one where there is nothing to give it to.
+    """
 
     partitions: Sequence[int]
     offsets: Sequence[int | None]
@@ -26,7 +29,7 @@ class Stored(NamedTuple):
 
     def report(self, place: int, row: Row, known_at: float) -> tuple[KafkaError | None, Message]:
         """Returns what a message's callback is called with."""
-        topic, _, key, value, _, _, _, queued_at, *raw = row
+        topic, _, key, value, _, _, _, queued_at, _, *raw = row
         offset = self.offsets[place]
         where = (topic, self.partitions[place], _NO_OFFSET if offset is None else offset)
         when = (TIMESTAMP_CREATE_TIME, self.timestamps_ms[place])
@@ -40,7 +43,7 @@ class Failed(NamedTuple):
 
     def report(self, _place: int, row: Row, known_at: float) -> tuple[KafkaError | None, Message]:
         """Returns what a message's callback is called with."""
-        topic, partition, key, value, _, _, _, queued_at, *raw = row
+        topic, partition, key, value, _, _, _, queued_at, _, *raw = row
         what = (topic, partition, _NO_OFFSET, key, value, raw)
         return self.error, Message.from_report(*what, _NO_TIMESTAMP, known_at - queued_at, self.error)
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import repeat
 from typing import Any, Self, overload
 
 from shim.store.append import Draft
@@ -22,12 +21,14 @@ class Drafts(Sequence[Draft]):
     topics: list[str] = field(default_factory=list)
     partitions: list[int] = field(default_factory=list)
     tails: list[bytes] = field(default_factory=list)
+    delays_us: list[int | None] = field(default_factory=list)
+    deduplication_keys: list[str | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.tails)
 
     def __iter__(self) -> Iterator[Draft]:
-        return map(_DRAFT, zip(self.topics, self.partitions, self.tails, repeat(None)))
+        return map(_DRAFT, zip(*self._fields, strict=True))
 
     @overload
     def __getitem__(self, place: int) -> Draft: ...
@@ -35,20 +36,28 @@ class Drafts(Sequence[Draft]):
     def __getitem__(self, place: slice) -> Self: ...
     def __getitem__(self, place: int | slice) -> Draft | Self:
         if isinstance(place, slice):
-            return type(self)(self.topics[place], self.partitions[place], self.tails[place])
-        return Draft(self.topics[place], self.partitions[place], self.tails[place])
+            return type(self)(*(values[place] for values in self._fields))
+        return Draft(*(values[place] for values in self._fields))
 
-    def add(self, topic: str, partition: int, tail: bytes) -> None:
+    def add(
+        self,
+        topic: str,
+        partition: int,
+        tail: bytes,
+        delay_us: int | None = None,
+        deduplication_key: str | None = None,
+    ) -> None:
         """Adds a draft at the end."""
         self.topics.append(topic)
         self.partitions.append(partition)
         self.tails.append(tail)
+        self.delays_us.append(delay_us)
+        self.deduplication_keys.append(deduplication_key)
 
     def pick(self, places: Sequence[int]) -> Self:
         """Returns the drafts at some places, in that order."""
-        topics, partitions, tails = self.topics, self.partitions, self.tails
-        return type(self)(
-            [topics[place] for place in places],
-            [partitions[place] for place in places],
-            [tails[place] for place in places],
-        )
+        return type(self)(*([values[place] for place in places] for values in self._fields))
+
+    @property
+    def _fields(self) -> tuple[list[Any], ...]:
+        return self.topics, self.partitions, self.tails, self.delays_us, self.deduplication_keys

@@ -11,7 +11,7 @@ from shim.producing.json_view import settled_view
 from shim.producing.outgoing import ANY_PARTITION, Outgoing, paired
 from shim.producing.routes import Learned, Route, Routes, numbered_by_kafka
 from shim.protocol.codes import Broker, Local
-from shim.store import append
+from shim.store import append, unique
 from shim.store.errors import SequencerError, UnknownPartitionError
 from shim.store.pool import Pool
 from shim.store.topics import Texts, UnknownTopicError
@@ -21,13 +21,13 @@ _PATIENCE_SECONDS = 60.0
 
 def join(
     conn: psycopg.Connection[Any], pool: Pool, texts: Texts, routes: Routes, message: Outgoing, timestamp_ms: int
-) -> None:
-    """Writes a message as part of the transaction of ``conn``.
+) -> bool:
+    """Writes a message as part of the transaction of ``conn``; returns whether it was added.
 
     Args:
         conn: the application's connection.
         pool: where a topic is made that does not exist yet, in a transaction of its own.
-        texts: the statements of `shim.store.append`.
+        texts: the statements of `shim.store.unique`.
         routes: what is known of topics.
         message: the message.
         timestamp_ms: its create time, in milliseconds since 1970.
@@ -42,8 +42,11 @@ def join(
         route.partition(message.key, message.queued_at) if message.partition == ANY_PARTITION else message.partition
     )
     view = settled_view(value, lambda values: _judge(conn, texts, values))
-    draft = append.draft(topic, partition, message.key, value, paired(message.headers), timestamp_ms, view)
+    terms = message.terms or (None, None)
+    draft = append.draft(topic, partition, message.key, value, paired(message.headers), timestamp_ms, view, *terms)
     try:
+        if draft.deduplication_key is not None:
+            return unique.append_in(conn, texts, [draft])[0]
         append.append_in(conn, texts, [draft])
     except SequencerError as numbered:
         routes.forget(topic)
@@ -54,6 +57,7 @@ def join(
     except UnknownTopicError as unknown:
         routes.forget(topic)
         raise KafkaException(_invisible(topic)) from unknown
+    return True
 
 
 def _route(conn: psycopg.Connection[Any], pool: Pool, routes: Routes, topic: str) -> Route:

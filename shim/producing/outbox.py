@@ -15,7 +15,7 @@ from itertools import accumulate, takewhile
 from time import monotonic, time
 
 from shim.producing.drafts import Drafts
-from shim.producing.outgoing import QUEUED_AT, SIZE, TIMESTAMP_MS, Row, size_of
+from shim.producing.outgoing import QUEUED_AT, SIZE, TERMS, TIMESTAMP_MS, Row, size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +204,18 @@ class Outbox:
             if not parcel.settled:
                 self._parcels.insert(self._parcels.index(parcel) + 1, rest)
         return rest
+
+    def sort_out(self, parcel: Parcel) -> Parcel | None:
+        """Takes the messages that have a deduplication key out of a parcel, and returns them in one of their own."""
+        with self._lock:
+            unique = [row for row in parcel.rows if row[TERMS] and row[TERMS][1]]
+            if not unique:
+                return None
+            parcel.rows = [row for row in parcel.rows if not (row[TERMS] and row[TERMS][1])]
+            sorted_out = Parcel(unique, parcel.epoch_ms, settled=parcel.settled)
+            if not parcel.settled:
+                self._parcels.insert(self._parcels.index(parcel) + 1, sorted_out)
+        return sorted_out
 
     def settle(self, parcel: Parcel) -> bool:
         """Decides a parcel's fate; False when it has been decided before."""

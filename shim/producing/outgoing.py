@@ -1,6 +1,7 @@
 """A message on its way: what ``produce()`` was given, checked as the original checks it, and how much room it takes."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
@@ -8,10 +9,14 @@ from shim.errors import KafkaError, KafkaException
 from shim.message import Headers
 from shim.protocol.codes import Broker, Local
 from shim.protocol.integers import int32, int64
+from shim.store import unique
+from shim.store.append import LONGEST_DELAY_US
 
 RawHeaders = tuple[bytes | None, ...]
 """Names and values in turn."""
 OnDelivery = Callable[[KafkaError | None, Any], object]
+Terms = tuple[int | None, str | None]
+"""A delay in microseconds, and a deduplication key: what Kafka's messages do not have. A bare tuple, as a `Row` is."""
 
 ANY_PARTITION = -1
 """The partitioner decides."""
@@ -21,7 +26,10 @@ FRAME_BYTES = 36
 
 _LONGEST_TOPIC = 512
 _PAIR = 2
-_BATCH_FIELDS = ("value", "key", "partition", "callback", "on_delivery", "timestamp", "headers")
+_BATCH_FIELDS = (
+    *("value", "key", "partition", "callback", "on_delivery", "timestamp", "headers"),
+    *("delay", "deduplication_key"),
+)
 # Zigzag varints: how long a length may be in one byte, two, three.
 _ONE_BYTE, _TWO_BYTES, _THREE_BYTES = 64, 8192, 1_048_576
 
@@ -38,6 +46,7 @@ class Outgoing(NamedTuple):
         on_delivery: whom to tell what became of it; None for the producer's default.
         size: how many bytes it takes of the queue.
         queued_at: when it was produced, by ``time.monotonic``.
+        terms: on what terms it is added; None for no others than Kafka's.
         headers: names and values in turn, or None.
     """
 
@@ -49,13 +58,14 @@ class Outgoing(NamedTuple):
     on_delivery: OnDelivery | None
     size: int
     queued_at: float
+    terms: Terms | None
     headers: RawHeaders | None
 
     @classmethod
     def of(cls, row: "Row") -> "Outgoing":
         """Returns a message from its row."""
-        topic, partition, key, value, timestamp_ms, on_delivery, size, queued_at, *raw = row
-        return cls(topic, partition, key, value, timestamp_ms, on_delivery, size, queued_at, tuple(raw) or None)
+        topic, partition, key, value, timestamp_ms, on_delivery, size, queued_at, terms, *raw = row
+        return cls(topic, partition, key, value, timestamp_ms, on_delivery, size, queued_at, terms, tuple(raw) or None)
 
 
 Row = tuple[Any, ...]
@@ -72,7 +82,8 @@ TIMESTAMP_MS: Final = 4
 ON_DELIVERY: Final = 5
 SIZE: Final = 6
 QUEUED_AT: Final = 7
-HEADERS: Final = 8
+TERMS: Final = 8
+HEADERS: Final = 9
 """The places of some fields in a `Row`; the headers begin at the last one."""
 
 
@@ -95,6 +106,7 @@ def compose(
     timestamp_ms: int,
     headers: Headers | None,
     largest: int,
+    terms: Terms | None = None,
 ) -> Row:
     """Returns the message that ``produce()`` was given.
 
@@ -107,6 +119,7 @@ def compose(
         timestamp_ms: as given.
         headers: as given.
         largest: how many bytes a message may have; ``message.max.bytes``.
+        terms: from `terms_of`.
 
     Raises:
         TypeError, ValueError, OverflowError: an argument is none that the original takes.
@@ -134,8 +147,23 @@ def compose(
         size += headers_size
     if size + FRAME_BYTES > largest:
         raise refused(Broker.MSG_SIZE_TOO_LARGE)
-    row = (topic, partition, key, value, timestamp_ms, on_delivery, size, monotonic())
+    row = (topic, partition, key, value, timestamp_ms, on_delivery, size, monotonic(), terms)
     return row + raw if raw else row
+
+
+def terms_of(delay: float | timedelta | None, deduplication_key: str | None) -> Terms | None:
+    """Returns on what terms a message is to be added; None for no others than Kafka's.
+
+    Raises:
+        TypeError: the delay is no number of seconds and no timedelta, or the key is no str.
+        ValueError: the delay is negative, or longer than a century; or an index cannot hold the key.
+    """
+    delay_us = None if delay is None else _microseconds(delay)
+    if deduplication_key is not None:
+        if not isinstance(deduplication_key, str):
+            raise TypeError(f"deduplication_key must be str, not {_type(deduplication_key)}")
+        unique.check_key(deduplication_key)
+    return (delay_us, deduplication_key) if delay_us or deduplication_key else None
 
 
 def topic_name(topic: object) -> str:
@@ -203,6 +231,16 @@ def raw_headers(headers: object) -> tuple[RawHeaders, int]:
 def paired(raw: Sequence[bytes | None] | None) -> Iterable[tuple[bytes, bytes | None]] | None:
     """Returns headers as pairs; None when there are none."""
     return zip(raw[::2], raw[1::2], strict=True) if raw else None  # type: ignore[arg-type]  # names are bytes
+
+
+def _microseconds(delay: object) -> int:
+    if isinstance(delay, timedelta):
+        delay = delay.total_seconds()
+    if not isinstance(delay, int | float):
+        raise TypeError(f"delay must be a number of seconds or a timedelta, not {_type(delay)}")
+    if not 0 <= delay * 1_000_000 <= LONGEST_DELAY_US:
+        raise ValueError("delay must not be negative, nor longer than a century")
+    return round(delay * 1_000_000)
 
 
 def _header_name(name: object) -> bytes:

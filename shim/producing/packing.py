@@ -29,13 +29,22 @@ class Packing:
         reporter: is told which messages can go nowhere.
         outbox: where parcels are kept.
         patience_s: how many seconds the server may be silent before another connection is tried.
+        careful: whether no value is trusted at first sight.
 
     Attributes:
-        careful: whether Postgres has refused a value's view; from then on no value is trusted at first sight.
+        careful: the same; it becomes so when Postgres has refused a value's view.
     """
 
     def __init__(
-        self, pool: Pool, texts: Texts, routes: Routes, outbox: Outbox, reporter: Reporter, patience_s: float
+        self,
+        pool: Pool,
+        texts: Texts,
+        routes: Routes,
+        outbox: Outbox,
+        reporter: Reporter,
+        patience_s: float,
+        *,
+        careful: bool = False,
     ) -> None:
         self._pool = pool
         self._patience_s = patience_s
@@ -43,7 +52,7 @@ class Packing:
         self._reporter = reporter
         self._texts = texts
         self._routes = routes
-        self.careful = False
+        self.careful = careful
 
     def pack(self, parcel: Parcel) -> None:
         """Encodes a parcel's messages; those that can go nowhere are taken out and reported.
@@ -71,7 +80,7 @@ class Packing:
         views = considered_views([row[VALUE] for row in rows], self._judge, careful=self.careful)
         drafts = Drafts()
         refused: dict[int, KafkaError] = {}
-        for place, (topic, partition, key, value, timestamp_ms, _, _, queued_at, *raw) in enumerate(rows):
+        for place, (topic, partition, key, value, timestamp_ms, _, _, queued_at, terms, *raw) in enumerate(rows):
             route = routes.get(topic)
             if route is None:
                 refused[place] = unwritable.get(topic) or KafkaError(Broker.UNKNOWN_TOPIC_OR_PART)
@@ -82,7 +91,7 @@ class Packing:
                 continue
             stamp = timestamp_ms or int(queued_at * 1000 + epoch_ms)
             view = views.get(place) or first_sight(value or b"")
-            drafts.add(topic, chosen, encode_tail(key, value, paired(raw), stamp, view))
+            drafts.add(topic, chosen, encode_tail(key, value, paired(raw), stamp, view), *(terms or ()))
         return drafts, refused
 
     def _look_up(self, names: Collection[str]) -> Learned:

@@ -22,8 +22,9 @@ from shim.producing.packing import Packing
 from shim.producing.routes import Plan, Routes
 from shim.producing.sender import Demands, Packer, Sender
 from shim.producing.statistics import ProducerStatistics
+from shim.producing.unique_sender import UniqueSender
 from shim.protocol.codes import Local
-from shim.store import append
+from shim.store import unique
 from shim.store.notify import announce
 from shim.store.pool import pool_for
 from shim.store.statements import Schemas
@@ -43,13 +44,13 @@ class Pipeline:
         outbox: the messages.
         routes: what is known of their topics.
         schemas: where the queue's tables are.
-        texts: the statements of `shim.store.append`.
+        texts: the statements of `shim.store.unique`.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.schemas = Schemas({"queue": settings.schema})
-        self.texts = append.load(self.schemas)
+        self.texts = unique.load(self.schemas)
         named = settings.client_id if "client.id" in settings.given else None
         self.pool = pool_for(environment.dsn(settings), size=settings.pool_size, application_name=named)
         self._inbox = Inbox()
@@ -60,22 +61,17 @@ class Pipeline:
             self.outbox, self._inbox, settings.on_delivery, only_errors=settings.delivery_report_only_error
         )
         patience_s = settings.statement_timeout_s
-        packing = Packing(self.pool, self.texts, self.routes, self.outbox, self._reporter, patience_s)
-        self._sender = Sender(
-            self.pool,
-            self.texts,
-            packing,
-            self.routes,
-            self.outbox,
-            self._reporter,
-            self._notices,
-            Demands(settings.acks, settings.retries, patience_s),
-        )
-        self._packer = Packer(self.outbox, packing, self._sender.offer, self._notices)
+        ways = (self.pool, self.texts, self.routes, self.outbox, self._reporter, patience_s)
+        packing = Packing(*ways)
+        demands = Demands(settings.acks, settings.retries, patience_s)
+        rest = (self.routes, self.outbox, self._reporter, self._notices, demands)
+        self._sender = Sender(self.pool, self.texts, packing, *rest)
+        self._unique_sender = UniqueSender(self.pool, self.texts, Packing(*ways, careful=True), *rest)
+        self._packer = Packer(self.outbox, packing, self._sender.offer, self._unique_sender.offer, self._notices)
         self.outbox.on_due = self._packer.wake
         self._sender.on_room = self._packer.wake
         if settings.notify != "off":
-            self._sender.on_stored = self._announce
+            self._sender.on_stored = self._unique_sender.on_stored = self._announce
         self._started = monotonic()
         self._statistics_due = self._started + (settings.statistics_interval_s or inf)
         self._tick_due = 0.0
@@ -84,7 +80,7 @@ class Pipeline:
     def renew(self) -> None:
         """Begins anew in a forked child, empty; what the parent queued stays with the parent."""
         left = len(self.outbox)
-        for part in (self._inbox, self.outbox, self._packer, self._sender):
+        for part in (self._inbox, self.outbox, self._packer, self._sender, self._unique_sender):
             part.renew()
         if left:
             self._notices.log(Severity.INFO, "FORK", f"{left} messages stay with the process that produced them")
@@ -137,6 +133,7 @@ class Pipeline:
         _alive.discard(self)
         self._packer.close()
         self._sender.close()
+        self._unique_sender.close()
         messages, size = len(self.outbox), self.outbox.size
         if messages:
             lost = f"{_counted(messages, 'message')} ({_counted(size, 'byte')})"
@@ -169,8 +166,8 @@ class Pipeline:
             bytes=self.outbox.size,
             most_messages=settings.queue_max_messages,
             most_bytes=settings.queue_max_bytes,
-            sent_messages=self._sender.sent_messages,
-            sent_bytes=self._sender.sent_bytes,
+            sent_messages=self._sender.sent_messages + self._unique_sender.sent_messages,
+            sent_bytes=self._sender.sent_bytes + self._unique_sender.sent_bytes,
             topics=self.routes.names,
         )
 

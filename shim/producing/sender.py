@@ -7,6 +7,7 @@ whose reply was lost has happened is asked of Postgres, never guessed.
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import psycopg
 
@@ -19,7 +20,7 @@ from shim.producing.packing import Packing, without_view
 from shim.producing.routes import Routes, numbered_by_kafka
 from shim.protocol.codes import Local
 from shim.store import append
-from shim.store.append import Connection, Refusal, Reserved
+from shim.store.append import Appended, Connection, Refusal
 from shim.store.bounds import SynchronousCommit
 from shim.store.errors import AsynchronousCommitError, SequencerError, StoreError, UnknownPartitionError
 from shim.store.part import Part
@@ -59,6 +60,35 @@ class Demands:
         return {0: "off", 1: "local"}.get(self.acks)  # type: ignore[return-value]  # both are
 
 
+class Uncertain(Protocol):
+    """What is known of an append before its commit."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether the commit waits until it is on disk."""
+
+    def offsets(self, drafts: Any) -> Sequence[int | None]:
+        """Returns the offsets of the drafts, when it has happened."""
+
+
+class Way(Protocol):
+    """How drafts get into the queue: a module of `shim.store`."""
+
+    def append(
+        self,
+        conn: Connection,
+        statements: Texts,
+        drafts: Any,
+        on_reserved: Callable[[Any], None],
+        *,
+        synchronous_commit: SynchronousCommit | None,
+    ) -> Appended:
+        """Adds drafts in one transaction, and tells what is uncertain before its commit."""
+
+    def outcome(self, conn: Connection, statements: Texts, _uncertain: Any, /) -> bool | None:
+        """Tells whether that has happened; None while nobody can know."""
+
+
 class Packer(Part):
     """Takes parcels when they are due, encodes them, and hands them on.
 
@@ -66,13 +96,22 @@ class Packer(Part):
         outbox: where parcels come from.
         packing: encodes them.
         offer: takes a parcel, and returns False while it has no room; whoever makes room wakes the packer.
+        offer_unique: takes a parcel of messages with deduplication keys as they are; it always has room.
         notices: is told of failures.
     """
 
-    def __init__(self, outbox: Outbox, packing: Packing, offer: Callable[[Parcel], bool], notices: Notices) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        packing: Packing,
+        offer: Callable[[Parcel], bool],
+        offer_unique: Callable[[Parcel], object],
+        notices: Notices,
+    ) -> None:
         self._outbox = outbox
         self._packing = packing
         self._offer = offer
+        self._offer_unique = offer_unique
         self._notices = notices
         super().__init__("shim-packer")
 
@@ -88,6 +127,9 @@ class Packer(Part):
             if not isinstance(taken, Parcel):
                 return taken
             self._parcel = taken
+            unique = self._outbox.sort_out(taken)
+            if unique is not None:
+                self._offer_unique(unique)
         parcel = self._parcel
         if not parcel.settled:
             if not parcel.packed:
@@ -121,7 +163,12 @@ class Sender(Part):
         on_stored: called with the topics of what was stored.
         sent_messages: how many messages were stored.
         sent_bytes: how many bytes these took of the queue.
+        parts: what is being sent, the oldest first.
+        most: how many messages of a parcel go out at once; 0 for all of them.
     """
+
+    thread: ClassVar[str] = "shim-sender"
+    way: ClassVar[Way] = append
 
     def __init__(
         self,
@@ -144,14 +191,14 @@ class Sender(Part):
         self._demands = demands
         self.on_room: Callable[[], None] = lambda: None
         self.on_stored: Callable[[Collection[str]], None] = lambda _topics: None
-        super().__init__("shim-sender")
+        super().__init__(self.thread)
 
     def renew(self) -> None:
         """Begins anew in this process, with nothing to send."""
         self._next: Parcel | None = None
-        self._parts: deque[Parcel] = deque()
-        self._most = 0
-        self._reserved: Reserved | None = None
+        self.parts: deque[Parcel] = deque()
+        self.most = 0
+        self._reserved: Uncertain | None = None
         self.sent_messages = self.sent_bytes = 0
         super().renew()
 
@@ -165,15 +212,15 @@ class Sender(Part):
 
     def round(self) -> float | None:
         """Brings the oldest parcel further."""
-        parcel = self._first()
+        parcel = self.first()
         if parcel is None:
             return None
         self._reporter.expire()
         if not parcel.packed and not parcel.settled:
             self._packing.pack(parcel)
             return 0.0
-        if self._reserved is None and 0 < self._most < len(parcel.rows):
-            self._parts.insert(1, self._outbox.split(parcel, self._most))
+        if self._reserved is None and 0 < self.most < len(parcel.rows):
+            self.parts.insert(1, self._outbox.split(parcel, self.most))
         if not self._outbox.begin(parcel):
             self._done()
         elif self._reserved is None:
@@ -186,25 +233,26 @@ class Sender(Part):
         """Tells the application; the parcel is sent again."""
         self._notices.trouble(from_postgres(error))
 
-    def _first(self) -> Parcel | None:
-        if not self._parts and self._next is not None:
-            self._parts.append(self._next)
+    def first(self) -> Parcel | None:
+        """Returns the parcel that is sent next; makes room for another one when there is none."""
+        if not self.parts and self._next is not None:
+            self.parts.append(self._next)
             self._next = None
-        if self._parts:
-            return self._parts[0]
+        if self.parts:
+            return self.parts[0]
         self.on_room()
         return None
 
     def _done(self) -> None:
         """Turns to what follows the oldest parcel; its outcome, if that is still open, matters no more."""
         self._reserved = None
-        self._parts.popleft()
-        self._most = self._most * 2 if self._parts else 0
+        self.parts.popleft()
+        self.most = self.most * 2 if self.parts else 0
 
     def _send(self, parcel: Parcel) -> None:
         try:
             with self._pool.connection(patience=self._demands.patience_s) as conn:
-                offsets, topics = self._append(conn, parcel)
+                offsets = self._append(conn, parcel)
         except (UnknownTopicError, UnknownPartitionError) as gone:
             self._outbox.unsent(parcel)
             self._routes.forget(gone.topic)
@@ -220,42 +268,41 @@ class Sender(Part):
             if self._reserved is not None:
                 raise
             self._outbox.unsent(parcel)
-            self._judge(parcel, failure)
+            self.judge(parcel, failure)
         else:
-            self._stored(parcel, offsets, topics)
+            self._stored(parcel, offsets)
 
-    def _append(self, conn: Connection, parcel: Parcel) -> tuple[Sequence[int | None], Collection[str]]:
+    def _append(self, conn: Connection, parcel: Parcel) -> Sequence[int | None]:
         wanted = self._demands.synchronous_commit
-        topics: set[str] = set()
         parcel.attempts += 1
 
-        def reserved(place: Reserved) -> None:
+        def reserved(place: Uncertain) -> None:
             if wanted is None and not place.durable:
                 raise AsynchronousCommitError
-            topics.update(topic for topic, _ in place.counts)
             self._reserved = place
             self.on_room()
 
         try:
-            appended = append.append(conn, self._texts, parcel.drafts, reserved, synchronous_commit=wanted)
+            appended = self.way.append(conn, self._texts, parcel.drafts, reserved, synchronous_commit=wanted)
         except (psycopg.Error, StoreError) as failure:
             if not conn.closed and _definite(failure):
                 self._reserved = None
             raise
-        return appended.offsets, topics
+        return appended.offsets
 
-    def _find_out(self, parcel: Parcel, reserved: Reserved) -> bool:
+    def _find_out(self, parcel: Parcel, reserved: Uncertain) -> bool:
         """Asks what became of an append whose reply was lost; False while Postgres cannot tell either."""
         with self._pool.connection(patience=self._demands.patience_s) as conn:
-            stored = append.outcome(conn, self._texts, reserved)
+            stored = self.way.outcome(conn, self._texts, reserved)
         if stored:
-            self._stored(parcel, reserved.offsets(parcel.drafts), {topic for topic, _ in reserved.counts})
+            self._stored(parcel, reserved.offsets(parcel.drafts))
         elif stored is False:
             self._reserved = None
             self._outbox.unsent(parcel)
         return stored is not None
 
-    def _stored(self, parcel: Parcel, offsets: Sequence[int | None], topics: Collection[str]) -> None:
+    def _stored(self, parcel: Parcel, offsets: Sequence[int | None]) -> None:
+        topics = set(parcel.drafts.topics)
         self._notices.well()
         self.sent_messages += len(parcel.rows)
         self.sent_bytes += size_of(parcel.rows)
@@ -263,7 +310,7 @@ class Sender(Part):
         self._done()
         self.on_stored(topics)
 
-    def _judge(self, parcel: Parcel, failure: psycopg.Error) -> None:
+    def judge(self, parcel: Parcel, failure: psycopg.Error) -> None:
         """Decides how to go on after Postgres refused a parcel; raises the failure if it is to be sent again."""
         error = from_postgres(failure)
         refusal = append.refusal(failure)
@@ -276,7 +323,7 @@ class Sender(Part):
         elif len(parcel.rows) == 1 or (failure.sqlstate or "").startswith(_SETUP_CLASSES):
             self._give_up(parcel, error)
         else:
-            self._most = max(1, len(parcel.rows) // 2)
+            self.most = max(1, len(parcel.rows) // 2)
 
     def _set_aside(self, parcel: Parcel, refusal: Refusal, error: KafkaError) -> None:
         """Goes on without the message that Postgres refused, or without its JSON view if only that is at fault."""
@@ -290,7 +337,7 @@ class Sender(Part):
             if tail != parcel.drafts.tails[place]:
                 parcel.drafts.tails[place] = tail
                 return
-        self._most = min(_NARROW, max(1, len(parcel.rows) // 2))
+        self.most = min(_NARROW, max(1, len(parcel.rows) // 2))
         self._reporter.failed(self._outbox.remove(parcel, [place]), error)
 
     def _give_up(self, parcel: Parcel, error: KafkaError) -> None:

@@ -1,30 +1,43 @@
-"""Rows into ``job_queue``: by COPY, in the binary format that ``rows`` encodes.
-
-An append reserves its offsets first: it locks the heads of its partitions, in one order everywhere, and holds them
-until its rows are committed. So a reader that saw an offset never sees a smaller one of that partition appear later.
-"""
+"""Rows into ``job_queue``: by COPY, in the binary format that ``rows`` encodes, at offsets reserved before."""
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg.rows import TupleRow, tuple_row
 
-from shim.store import bounds, topics
+from shim.store import durability, topics
 from shim.store.bounds import SynchronousCommit
-from shim.store.errors import ClientEncodingError, StoreError, UnknownPartitionError
-from shim.store.rows import COLUMNS, COPY_HEADER, COPY_TRAILER, Framer, Headers, encode_tail
+from shim.store.errors import ClientEncodingError, StoreError
+from shim.store.reservation import TP, Reserved, begin, ended, gates_of, outcome, reserve
+from shim.store.rows import COLUMNS, COPY_HEADER, COPY_TRAILER, Draft, Framer, Headers, encode_tail
 from shim.store.statements import Schemas, Statements
 from shim.store.topics import TopicGate
 from shim.store.values import View
 
+__all__ = [
+    "TP",
+    "Appended",
+    "Draft",
+    "Refusal",
+    "Reserved",
+    "ShortCopyError",
+    "append",
+    "append_in",
+    "copy_rows",
+    "draft",
+    "judge_json",
+    "load",
+    "outcome",
+    "refusal",
+    "require_utf8",
+    "reserve",
+]
+
 Connection = psycopg.Connection[TupleRow]
 Texts = Mapping[str, LiteralString]
-TP = tuple[str, int]
 
 LONGEST_DELAY_US = 100 * 366 * 86_400 * 1_000_000
 """A delay of more than a century is a mistake."""
@@ -47,62 +60,6 @@ class ShortCopyError(StoreError):
         super().__init__(f"COPY stored {stored} rows of {sent}")
         self.sent = sent
         self.stored = stored
-
-
-class Draft(NamedTuple):
-    """One encoded record that has no offset yet.
-
-    Attributes:
-        topic: where it goes.
-        partition: where it goes; the caller has chosen it.
-        tail: the record, from `rows.encode_tail`.
-        delay_us: how long from the append on nobody may see the record; None and 0 for not at all. Such a record gets
-            its offset from a reader when it is due.
-    """
-
-    topic: str
-    partition: int
-    tail: bytes
-    delay_us: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """What an append holds between its reservation and its commit; enough to ask for its fate afterwards.
-
-    Attributes:
-        xid: the transaction's id, as Postgres writes it.
-        firsts: the first reserved offset by (topic, partition).
-        counts: how many offsets were reserved, by (topic, partition); no key has none.
-        now_us: the database's clock, in microseconds since 2000; the creation time of every row.
-        durable: whether the commit waits until it is on disk.
-    """
-
-    xid: str
-    firsts: Mapping[TP, int]
-    counts: Mapping[TP, int]
-    now_us: int
-    durable: bool
-
-    def numbers(self, places: Iterable[TP]) -> Iterator[int]:
-        """Yields the next reserved offset of each place, in their order."""
-        following = dict(self.firsts)
-        for place in places:
-            yield following[place]
-            following[place] += 1
-
-    def offsets(self, drafts: Iterable[Draft]) -> list[int | None]:
-        """Returns the offsets of the drafts that this was reserved for, in their order; None for those delayed."""
-        following = dict(self.firsts)
-        offsets: list[int | None] = []
-        for topic, partition, _, delay_us in drafts:
-            if delay_us:
-                offsets.append(None)
-                continue
-            offset = following[topic, partition]
-            following[topic, partition] = offset + 1
-            offsets.append(offset)
-        return offsets
 
 
 class Appended(NamedTuple):
@@ -134,7 +91,8 @@ class Refusal(NamedTuple):
 
 def load(schemas: Schemas) -> Texts:
     """Returns the statements that the functions of this module run."""
-    return {**topics.load(schemas), **Statements("shim.store.sql", "append.sql", schemas)}
+    own = Statements("shim.store.sql", "append.sql", schemas)
+    return {**topics.load(schemas), **durability.load(schemas), **own}
 
 
 def draft(
@@ -146,6 +104,7 @@ def draft(
     timestamp_ms: int | None,
     view: View,
     delay_us: int | None = None,
+    deduplication_key: str | None = None,
 ) -> Draft:
     """Encodes a record for `append`; whatever can be done before heads are locked is done here.
 
@@ -159,6 +118,7 @@ def draft(
             database's clock.
         view: what stands in ``encoding`` and ``payload``; never a doubtful one, `judge_json` settles those.
         delay_us: how long from the append on nobody may see the record; None and 0 for not at all.
+        deduplication_key: what at most one unfinished job of the topic may have; None for most.
 
     Raises:
         ValueError: the view is doubtful, or the delay is negative or longer than a century.
@@ -167,7 +127,8 @@ def draft(
         raise ValueError("only Postgres can judge this value: see judge_json")
     if delay_us is not None and not 0 <= delay_us <= LONGEST_DELAY_US:
         raise ValueError(f"a delay of {delay_us} microseconds is negative, or longer than a century")
-    return Draft(topic, partition, encode_tail(key, value, headers, timestamp_ms, view), delay_us)
+    tail = encode_tail(key, value, headers, timestamp_ms, view)
+    return Draft(topic, partition, tail, delay_us, deduplication_key)
 
 
 def append(
@@ -201,10 +162,10 @@ def append(
     """
     if not drafts:
         return Appended([], "")
-    _require_utf8(conn)
+    require_utf8(conn)
     counts = _counted(drafts)
-    with _ended(conn):
-        gates, reserved = _open(conn, statements, counts, synchronous_commit)
+    with ended(conn):
+        gates, reserved = begin(conn, statements, counts, synchronous_commit)
         on_reserved(reserved)
         offsets = reserved.offsets(drafts)
         copy_rows(conn, statements, _framed(drafts, offsets, gates, reserved.now_us))
@@ -228,61 +189,12 @@ def append_in(conn: psycopg.Connection[Any], statements: Texts, drafts: Sequence
     """
     if not drafts:
         return
-    _require_utf8(conn)
+    require_utf8(conn)
     counts = _counted(drafts)
-    gates = _checked(counts, topics.read_gates(conn, statements, _topics(counts)))
+    gates = gates_of(conn, statements, counts, topics.read_gates)
     with conn.cursor(row_factory=tuple_row) as cursor:
         (now_us,) = cursor.execute(statements["read_clock"]).fetchone() or (0,)
     copy_rows(conn, statements, _framed(drafts, [None] * len(drafts), gates, now_us))
-
-
-def reserve(conn: Connection, statements: Texts, counts: Mapping[TP, int]) -> Reserved:
-    """Takes offsets from partitions' heads, and holds the heads until the caller's transaction ends.
-
-    Args:
-        conn: a connection inside a transaction that has shared the topics' gates.
-        statements: from `load`.
-        counts: how many offsets by (topic, partition).
-
-    Raises:
-        UnknownPartitionError: there is no such partition.
-    """
-    return _reserved(conn.execute(statements["reserve"], _wanted(counts)).fetchall(), counts)
-
-
-def outcome(conn: Connection, statements: Texts, reserved: Reserved) -> bool | None:
-    """Tells what became of an append whose reply was lost: True committed, False it never will be, None not yet clear.
-
-    Committed counts only if the rows are where they were to be. After a failover a server may know the transaction's
-    id as somebody else's.
-
-    Args:
-        conn: a new connection in autocommit, to the server that is written to.
-        statements: from `load`.
-        reserved: what ``on_reserved`` was told.
-
-    Returns:
-        None while the transaction runs, and from a standby: ask again.
-
-    Raises:
-        psycopg.Error: Postgres is gone; ask again.
-    """
-    try:
-        status, standby = conn.execute(statements["read_outcome"], {"xid": reserved.xid}).fetchone() or (None, True)
-    except psycopg.errors.InvalidParameterValue:
-        # The id lies in this server's future: it took over from one that had gone further.
-        return False
-    if standby or status == "in progress":
-        return None
-    if status == "aborted":
-        return False
-    arguments = {
-        "topics": [topic for topic, _ in reserved.firsts],
-        "partitions": [partition for _, partition in reserved.firsts],
-        "firsts": list(reserved.firsts.values()),
-        "now_us": reserved.now_us,
-    }
-    return conn.execute(statements["missing_rows"], arguments).fetchone() is None
 
 
 def refusal(error: psycopg.Error) -> Refusal | None:
@@ -335,60 +247,11 @@ def judge_json(conn: Connection, statements: Texts, values: Sequence[str]) -> li
     return [row[0] for row in conn.execute(statements["judge_json"], {"values": list(values)})]
 
 
-@contextmanager
-def _ended(conn: Connection) -> Iterator[None]:
-    """Commits the transaction that the block begins, or rolls it back. psycopg's own would begin it in a trip apart."""
-    try:
-        yield
-    except BaseException:
-        if not conn.closed:
-            with suppress(psycopg.Error):
-                conn.rollback()
-        raise
-    conn.commit()
-
-
-def _open(
-    conn: Connection, statements: Texts, counts: Mapping[TP, int], synchronous_commit: SynchronousCommit | None
-) -> tuple[Mapping[str, TopicGate], Reserved]:
-    """Begins a transaction and reserves, in one trip to the server: all writers wait while heads are held."""
-    numbered = {tp: count for tp, count in counts.items() if count}
-    names = {"topics": _topics(counts)}
-    with conn.pipeline():
-        conn.execute("begin")
-        bounds.bound(conn, statements)
-        if synchronous_commit is not None:
-            bounds.commit_as(conn, statements, synchronous_commit)
-        conn.execute(statements["share_gates"], names)
-        gates = conn.execute(statements["read_gates"], names)
-        heads = conn.execute(statements["reserve"], _wanted(numbered))
-    checked = _checked(counts, {row[0]: TopicGate(*row) for row in gates})
-    return checked, _reserved(heads.fetchall(), numbered)
-
-
-def _wanted(counts: Mapping[TP, int]) -> dict[str, list[Any]]:
-    return {
-        "topics": [topic for topic, _ in counts],
-        "partitions": [partition for _, partition in counts],
-        "counts": list(counts.values()),
-    }
-
-
-def _reserved(rows: Sequence[TupleRow], counts: Mapping[TP, int]) -> Reserved:
-    firsts = {(topic, partition): first for topic, partition, first, *_ in rows if topic is not None}
-    for topic, partition in counts:
-        if (topic, partition) not in firsts:
-            raise UnknownPartitionError(topic, partition)
-    # The last row's clock was read when every head was held.
-    *_, now_us, xid, durable = rows[-1]
-    return Reserved(xid, firsts, counts, now_us, durable)
-
-
 def _framed(
     drafts: Sequence[Draft], offsets: Sequence[int | None], gates: Mapping[str, TopicGate], now_us: int
 ) -> Iterator[bytes]:
     framers: dict[TP, Framer] = {}
-    for (topic, partition, tail, delay_us), offset in zip(drafts, offsets, strict=True):
+    for (topic, partition, tail, delay_us, _), offset in zip(drafts, offsets, strict=True):
         framer = framers.get((topic, partition))
         if framer is None:
             gate = gates[topic]
@@ -400,23 +263,13 @@ def _framed(
 
 def _counted(drafts: Iterable[Draft]) -> Counter[TP]:
     counts: Counter[TP] = Counter()
-    for topic, partition, _, delay_us in drafts:
+    for topic, partition, _, delay_us, _ in drafts:
         counts[topic, partition] += not delay_us
     return counts
 
 
-def _topics(places: Iterable[TP]) -> list[str]:
-    return sorted({topic for topic, _ in places})
-
-
-def _checked(places: Iterable[TP], gates: Mapping[str, TopicGate]) -> Mapping[str, TopicGate]:
-    for topic, partition in places:
-        if not 0 <= partition < topics.writable(topic, gates).partitions:
-            raise UnknownPartitionError(topic, partition)
-    return gates
-
-
-def _require_utf8(conn: psycopg.Connection[Any]) -> None:
+def require_utf8(conn: psycopg.Connection[Any]) -> None:
+    """Makes sure that texts are sent as they are stored; as `append` raises."""
     encoding = conn.info.parameter_status("client_encoding")
     if encoding not in _UTF8:
         raise ClientEncodingError(str(encoding))

@@ -106,7 +106,10 @@ def shown(conn: Connection, texts: Texts, job_id: int) -> dict[str, Any] | None:
 
 
 def retry(conn: Connection, texts: Texts, choice: Choice) -> Iterator[int]:
-    """Lets failed jobs run again from the start; yields how many after each batch, which is committed by then."""
+    """Lets failed jobs run again from the start; yields how many after each batch, which is committed by then.
+
+    A job whose deduplication key an unfinished one has stays failed: two of a key are never unfinished.
+    """
     return _change(conn, texts, "retry_jobs", choice)
 
 
@@ -124,11 +127,19 @@ def _change(conn: Connection, texts: Texts, statement: str, choice: Choice) -> I
     after = 0
     while page := _page(conn, texts, choice, after, _BATCH):
         after = page[-1].id
-        with conn.transaction():
-            bounds.bound(conn, texts)
-            topics.share_gate(conn, texts, sorted({job.topic for job in page}))
-            changed = conn.execute(texts[statement], {"ids": [job.id for job in page]}).rowcount
-        yield changed
+        yield _change_batch(conn, texts, statement, page)
+
+
+def _change_batch(conn: Connection, texts: Texts, statement: str, page: list[Job]) -> int:
+    while True:
+        try:
+            with conn.transaction():
+                bounds.bound(conn, texts)
+                topics.share_gate(conn, texts, sorted({job.topic for job in page}))
+                return conn.execute(texts[statement], {"ids": [job.id for job in page]}).rowcount
+        except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
+            # Somebody was adding jobs with the same keys: the next look sees them.
+            continue
 
 
 def _page(conn: Connection, texts: Texts, choice: Choice, after: int, limit: int) -> list[Job]:

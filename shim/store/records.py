@@ -4,6 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+NOT_ADDED = -1002
+"""In place of an offset: of a record whose deduplication key an unfinished job has. None of librdkafka's own."""
+
 _STRING_OR_BLANK = re.compile(rb'("(?:[^"\\]|\\.)*")|(?<=[,:]) ')
 
 

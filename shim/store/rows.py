@@ -49,6 +49,7 @@ _LENGTH = Struct(">i").unpack_from
 _DIGEST = Struct(">qq").unpack_from
 _JSONB_VERSION = 1
 _CREATE_TIME = 1
+_ARRAY_HEAD = 20
 _NO_STAMP = _NULL * 2
 _PARKED_DELAY_US = 876_582_000 * 3_600_000_000  # 100,000 years, as the gate adds them
 _FRAMED_NAMES = {name: _INT(len(name)) + name.encode() for name in ("json", "text", "bytes", "tombstone")}
@@ -168,6 +169,26 @@ class Framer:
         return _TIMES(8, self._now_us, -1, 8, due)
 
 
+class Draft(NamedTuple):
+    """One encoded record that has no offset yet.
+
+    Attributes:
+        topic: where it goes.
+        partition: where it goes; the caller has chosen it.
+        tail: the record, from `encode_tail`.
+        delay_us: how long from the append on nobody may see the record; None and 0 for not at all. Such a record gets
+            its offset from a reader when it is due.
+        deduplication_key: what at most one unfinished job of the topic may have; such a draft is for
+            `shim.store.unique`. None for most.
+    """
+
+    topic: str
+    partition: int
+    tail: bytes
+    delay_us: int | None = None
+    deduplication_key: str | None = None
+
+
 def encode_tail(
     key: bytes | None, value: bytes | None, headers: Headers | None, timestamp_ms: int | None, view: View
 ) -> bytes:
@@ -192,6 +213,49 @@ def encode_tail(
             payload,
         )
     )
+
+
+class Tail(NamedTuple):
+    """The fields of a record that `encode_tail` has encoded, as statements take them."""
+
+    timestamp_ms: int | None
+    timestamp_type: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: str | None
+    encoding: str
+    payload: str
+
+
+def decode_tail(tail: bytes) -> Tail:
+    """Returns the fields of a record that `encode_tail` has encoded; headers as Postgres writes a bytea[]."""
+    fields: list[bytes | None] = []
+    position = 0
+    while position < len(tail):
+        (length,) = _LENGTH(tail, position)
+        fields.append(None if length < 0 else tail[position + 4 : position + 4 + length])
+        position += 4 + max(length, 0)
+    stamp, kind, key, value, headers, encoding, payload = fields
+    return Tail(
+        None if stamp is None else int.from_bytes(stamp, signed=True),
+        None if kind is None else int.from_bytes(kind, signed=True),
+        key,
+        value,
+        None if headers is None else _array_text(headers),
+        (encoding or b"").decode(),
+        (payload or b"")[1:].decode(),
+    )
+
+
+def _array_text(array: bytes) -> str:
+    elements: list[str] = []
+    position = _ARRAY_HEAD
+    while position < len(array):
+        (length,) = _LENGTH(array, position)
+        position += 4
+        elements.append("null" if length < 0 else f'"\\\\x{array[position : position + length].hex()}"')
+        position += max(length, 0)
+    return "{" + ",".join(elements) + "}"
 
 
 def without_value(tail: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Migrations: numbered ``.sql`` files, each applied once, in order, in one transaction per upgrade.
+"""Migrations: numbered ``.sql`` files, each applied once, in order; on a queue in use in a transaction of its own.
 
 Files come in independent *lines*. The line ``store`` is the queue and stays for good; other lines (the migrator's) use
 the same runner in a schema of their own, so that they can leave with one statement.
@@ -6,12 +6,14 @@ the same runner in a schema of their own, so that they can leave with one statem
 
 import hashlib
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from random import SystemRandom
 from typing import Any, LiteralString, NamedTuple, cast
 
 import psycopg
@@ -26,7 +28,16 @@ Connection = psycopg.Connection[TupleRow]
 OLDEST_SERVER = 140000
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _PLACEHOLDER_TABLE = ".schema_migration"
-_INDEX = re.compile(r"^create index if not exists (\w+) on [^;]+", re.MULTILINE)
+_COLUMN = re.compile(r"^alter table [^;]+?\s+add column if not exists [^;]+", re.MULTILINE)
+_INDEX = re.compile(r"^create (?:unique )?index if not exists (\w+) on [^;]+", re.MULTILINE)
+_ALTERED = re.compile(r"^alter table /\*\w+\.\*/(\w+)", re.MULTILINE)
+_LOCK_TIMEOUT_MS = 800
+_LOCK_ATTEMPTS = 30
+_DISTURBED = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.DeadlockDetected,
+)
 
 
 class UnsupportedServerError(StoreError):
@@ -192,36 +203,41 @@ def require(conn: Connection, line: Line) -> None:
 
 
 def upgrade(
-    conn: Connection, line: Line, *, dry_run: bool = False, lock_timeout_ms: int = 5000
+    conn: Connection, line: Line, *, dry_run: bool = False, lock_timeout_ms: int = _LOCK_TIMEOUT_MS
 ) -> tuple[Migration, ...]:
-    """Applies what is missing, all of it or nothing, and returns what that was.
+    """Applies what is missing, and returns what that was.
 
-    Indexes on tables that are in use are built before, concurrently, so that nobody who writes has to wait for them;
-    one that is there when a later step fails stays, and is found by the next run.
+    Where there is nothing yet, it is all or nothing. On a queue that is in use each migration has a transaction of its
+    own, and before that come its columns and indexes that say ``if not exists``: the indexes are built concurrently, so
+    that nobody who writes has to wait for them. One that is there when a later step fails stays, and is found by the
+    next run.
+
+    While it waits for a table, everybody else waits behind it. So it gives up soon and comes again after a pause: the
+    default is shorter than ``deadlock_timeout``, so that it is never somebody else who is ended for having met it.
 
     Args:
         conn: a connection in autocommit.
         line: the line to bring up to date.
-        dry_run: do it all in one transaction, indexes too, and roll back.
-        lock_timeout_ms: how long to wait for any one lock.
+        dry_run: do it all in one transaction, columns and indexes too, and roll back.
+        lock_timeout_ms: how long one try may wait for locks; there are 30.
 
     Raises:
         UnsupportedServerError: the server is too old, or the encoding is not UTF8.
         SchemaVersionError: the database is newer than this release.
         SchemaChangedError: an applied migration has another text in this release.
-        psycopg.Error: what Postgres refused; nothing was changed then.
+        psycopg.Error: what Postgres refused; the migrations before that are applied, and running it again goes on.
     """
     require_server(conn)
-    if not dry_run:
-        _build_indexes(conn, line)
-    with conn.transaction(force_rollback=dry_run):
-        begin_upgrade(conn, line, lock_timeout_ms)
-        state = check(conn, line)
-        state.refuse_unknown()
-        for migration in state.missing:
-            conn.execute(line.schemas.fill(migration.text))
-            record(conn, line, migration)
-    return state.missing
+    state = check(conn, line)
+    state.refuse_unknown()
+    newest = line.migrations[-1].version
+    if dry_run or not state.applied:
+        return _patiently(lambda: _apply(conn, line, newest, lock_timeout_ms, dry_run=dry_run), lock_timeout_ms)
+    applied: list[Migration] = []
+    for migration in state.missing:
+        _prepare(conn, line, migration, lock_timeout_ms)
+        applied += _patiently(partial(_apply, conn, line, migration.version, lock_timeout_ms), lock_timeout_ms)
+    return tuple(applied)
 
 
 def begin_upgrade(conn: Connection, line: Line, lock_timeout_ms: int) -> None:
@@ -276,12 +292,60 @@ def release() -> str:
         return "unknown"
 
 
-def _build_indexes(conn: Connection, line: Line) -> None:
-    state = check(conn, line)
-    state.refuse_unknown()
-    for migration in state.missing if state.applied else ():
-        for index in _INDEX.finditer(migration.text):
-            _build_index(conn, line, index[1], line.schemas.fill(index[0]))
+def _patiently(attempt: Callable[[], tuple[Migration, ...]], lock_timeout_ms: int) -> tuple[Migration, ...]:
+    """Tries again what was disturbed; those that waited behind it get their turn before the next try."""
+    for _ in range(_LOCK_ATTEMPTS - 1):
+        try:
+            return attempt()
+        except _DISTURBED:
+            time.sleep(lock_timeout_ms / 1000 * SystemRandom().uniform(1.0, 2.0))
+    return attempt()
+
+
+def _apply(
+    conn: Connection, line: Line, newest: int, lock_timeout_ms: int, *, dry_run: bool = False
+) -> tuple[Migration, ...]:
+    with conn.transaction(force_rollback=dry_run):
+        begin_upgrade(conn, line, lock_timeout_ms)
+        state = check(conn, line)
+        state.refuse_unknown()
+        missing = tuple(migration for migration in state.missing if migration.version <= newest)
+        _lock_tables(conn, line, missing, lock_timeout_ms)
+        for migration in missing:
+            conn.execute(line.schemas.fill(migration.text))
+            record(conn, line, migration)
+    return missing
+
+
+def _prepare(conn: Connection, line: Line, migration: Migration, lock_timeout_ms: int) -> None:
+    if _COLUMN.search(migration.text):
+        _patiently(partial(_add_columns, conn, line, migration, lock_timeout_ms), lock_timeout_ms)
+    for index in _INDEX.finditer(migration.text):
+        _build_index(conn, line, index[1], line.schemas.fill(index[0]))
+
+
+def _add_columns(conn: Connection, line: Line, migration: Migration, lock_timeout_ms: int) -> tuple[Migration, ...]:
+    with conn.transaction():
+        conn.execute(line.statements["limit_waiting"], {"lock_timeout": f"{lock_timeout_ms}ms"})
+        for column in _COLUMN.findall(migration.text):
+            conn.execute(line.schemas.fill(column))
+    return ()
+
+
+def _lock_tables(conn: Connection, line: Line, missing: Sequence[Migration], lock_timeout_ms: int) -> None:
+    """Takes every table that is about to change, in one statement whose time is limited as a whole.
+
+    Taken one by one as the migrations come to them, each could be waited for while the others are held.
+    """
+    named = dict.fromkeys(name for migration in missing for name in _ALTERED.findall(migration.text))
+    place = {"schema": line.schema}
+    found = [name for name in named if _answer(conn, line.statements["relation_exists"], {**place, "relation": name})]
+    if found:
+        # A little longer, so that what is waited for in vain is called a lock.
+        conn.execute(line.statements["limit_locking"], {"statement_timeout": f"{lock_timeout_ms * 9 // 8}ms"})
+        names = ", ".join(f"{quoted(line.schema)}.{quoted(name)}" for name in found)
+        conn.execute(f"lock table {names} in access exclusive mode")
+        conn.execute(line.statements["limit_waiting"], {"lock_timeout": f"{lock_timeout_ms}ms"})
 
 
 def _build_index(conn: Connection, line: Line, name: str, statement: LiteralString) -> None:
@@ -289,7 +353,7 @@ def _build_index(conn: Connection, line: Line, name: str, statement: LiteralStri
     if _answer(conn, line.statements["index_is_broken"], place):
         # What a killed build left is invalid and cannot be mended.
         conn.execute(f"drop index concurrently if exists {quoted(line.schema)}.{quoted(name)}")
-    conn.execute(statement.replace("create index", "create index concurrently", 1))
+    conn.execute(statement.replace(" index ", " index concurrently ", 1))
 
 
 def _applied(conn: Connection, line: Line) -> tuple[Applied, ...]:

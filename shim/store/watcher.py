@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from random import SystemRandom
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ _LONGEST_PAUSE = 0.5
 _QUIET_SECONDS = 30.0
 _QUIET_PAUSE = 2.0
 _HERD_SECONDS = 0.002
+_LATE_SECONDS = 0.001
+_DUE_IN = 7
 # The topic was deleted a moment ago, or somebody else holds it for a while.
 _PASSING = (UnknownTopicError, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 _LOOK_SECONDS = 10.0
@@ -68,6 +71,7 @@ class Watcher(Part):
     """Looks at heads and gates: every 5 ms while something happens, then ever more rarely, at last every 500 ms.
 
     Where nothing has happened for half a minute and hints arrive, every 2 s will do: plain SQL alone gives no hint.
+    When it has seen a row that is delayed, it looks again as soon as that is due.
 
     Between two of those it looks only if somebody waits or asks: consumers that are busy with what they have cost
     nothing. It gives offsets to rows that are due and have none. It survives any outage, and a fork. Get it by
@@ -181,12 +185,13 @@ class Watcher(Part):
             self._looked_at = time.monotonic()
             wanted = {"topics": list(topics), "claimed": list(self._claimed())}
             rows = repeat(conn, self._look, wanted, binary=True).fetchall()
-            news = self._saw(topics, rows)
+            due_in_s = min((row[_DUE_IN] for row in rows if row[_DUE_IN] is not None), default=inf)
+            news = self._saw(topics, [row[:_DUE_IN] for row in rows])
             news |= self._number(conn)
         if news:
             self._news_at = time.monotonic()
         self._pause = _SHORTEST_PAUSE if news else min(self._pause * 2.0, self._longest_pause())
-        return self._pause * SystemRandom().uniform(0.9, 1.1)
+        return min(self._pause * SystemRandom().uniform(0.9, 1.1), due_in_s + _LATE_SECONDS)
 
     def failed(self, error: Exception) -> None:
         """Lets the clients know; the next look comes after a pause."""

@@ -107,6 +107,25 @@ def test_what_is_retried_behind_a_closed_gate_is_parked(cli: Cli, url: str) -> N
     ]
 
 
+def test_a_job_whose_deduplication_key_is_taken_stays_failed(cli: Cli, url: str) -> None:
+    """Of two failed ones with a key that is free the older one runs again."""
+    with closing(postgres.connect(url, "test")) as conn:
+        conn.execute(
+            "insert into job_queue (payload, topic, status, deduplication_key) values"
+            " ('1', 'emails', 'failed', 'taken'), ('1', 'emails', 'processing', 'taken'),"
+            " ('1', 'emails', 'failed', 'free'), ('1', 'emails', 'failed', 'free'),"
+            " ('1', 'reports', 'failed', 'taken')"
+        )
+    command = ("jobs", "retry", "--all", "--dsn", url, "--execute")
+    retried = cli(*command)
+    assert retried.out == "5 retried\n"
+    assert "2 stayed as they were" in retried.err
+    keyed = "select status::text from job_queue where deduplication_key is not null order by id"
+    assert [status for (status,) in rows(url, keyed)] == ["failed", "processing", "pending", "failed", "pending"]
+    again = cli(*command, "--json").document
+    assert (again["matched"], again["changed"]) == (2, 0)
+
+
 def test_discard_ends_what_is_pending(cli: Cli, url: str) -> None:
     assert cli("jobs", "discard", "--topic", "emails", "--dsn", url, "--execute").out == "1 discarded\n"
     assert rows(url, "select status::text, last_error from job_queue where id = 5") == [("failed", "discarded")]

@@ -5,7 +5,7 @@ from itertools import groupby
 
 from tests.compatibility.judgements import Judgement, judgement_of, judgements
 from tests.compatibility.original import CLIENTS, MODULES, WHOLES, Entry
-from tests.compatibility.ours import more
+from tests.compatibility.ours import more, more_arguments
 
 _WITH = frozenset({"__enter__", "__exit__"})
 _SPELT = {
@@ -31,8 +31,18 @@ def names(entries: Sequence[Entry]) -> Iterator[str]:
     yield "#### What only the shim has"
     yield ""
     for entry in entries:
-        if entry.kind == "class" and _name(entry) in CLIENTS and (added := more(entry)):
+        if entry.kind == "class" and (added := [*_more_arguments(entry, entries), *_more_methods(entry)]):
             yield f"- `{_name(entry)}`: {_code(added)}"
+
+
+def _more_methods(entry: Entry) -> list[str]:
+    return more(entry) if _name(entry) in CLIENTS or _name(entry) == "Message" else []
+
+
+def _more_arguments(entry: Entry, entries: Iterable[Entry]) -> Iterator[str]:
+    for one in entries:
+        if one.key.rpartition(".")[0] == entry.key and (added := more_arguments(one)):
+            yield f"{_name(one)}(..., {', '.join(added)})"
 
 
 def _home(entry: Entry) -> str:

@@ -27,15 +27,30 @@ def lack(entry: Entry) -> str | None:
 
 
 def more(entry: Entry) -> list[str]:
-    """The public methods that the shim's class has and the original's does not."""
+    """The public methods that the shim's objects have and the original's do not."""
     path, name = entry.key.rsplit(".", 1)
     theirs, ours = getattr(import_module(path), name), _found(entry.key)
     if not isinstance(ours, type):
         return []
-    mine = {name for base in ours.__mro__ if base.__module__.startswith("shim") for name in vars(base)}
+    mine = {
+        name
+        for base in ours.__mro__
+        if base.__module__.startswith("shim")
+        for name, found in vars(base).items()
+        if not isinstance(found, classmethod)
+    }
     return sorted(
         name for name in mine if name[0] != "_" and not hasattr(theirs, name) and name not in assigned(theirs)
     )
+
+
+def more_arguments(entry: Entry) -> list[str]:
+    """The arguments that only the shim's method has: they are given by name."""
+    found = _found(entry.key)
+    if entry.kind != "method" or not inspect.isfunction(found):
+        return []
+    parameters = inspect.signature(found).parameters.values()
+    return [one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.name not in entry.arguments]
 
 
 def _found(key: str) -> Any:

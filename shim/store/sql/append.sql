@@ -38,12 +38,6 @@ select
 from (select) as always
 left join moved on true;
 
--- name: read_outcome
--- What became of a transaction: null when it is too long ago; and whether this server only follows another one.
-select
-  case when not pg_is_in_recovery() then pg_xact_status(%(xid)s::text::xid8) end as status,
-  pg_is_in_recovery() as standby;
-
 -- name: missing_rows
 -- A partition in which an append has not left its first row, nor has retention passed that; no row when all is there.
 select given.topic, given.partition
@@ -61,3 +55,12 @@ where not exists (
     where head.topic = given.topic and head.partition = given.partition and head.start_offset > given.first_offset
   )
 limit 1;
+
+-- name: is_delayed
+-- Whether a row of an append of delayed records is there; it has no place of its own yet, so its partition is read.
+select exists (
+  select
+  from /*queue.*/job_queue as job
+  where job.topic = %(topic)s and job.partition = %(partition)s
+    and (extract(epoch from job.created_at) * 1000000)::bigint - 946684800000000 = %(now_us)s
+);

@@ -37,12 +37,25 @@ from /*queue.*/job_queue as job
 where job.id = %(id)s;
 
 -- name: retry_jobs
--- Lets failed jobs run again from the start, at once; behind a closed gate they are parked.
+-- Lets failed jobs run again from the start, at once; behind a closed gate they are parked. Of those with the same
+-- deduplication key one does, and none while another job with it is unfinished.
+with free as materialized (
+  select distinct on (job.topic, job.deduplication_key, case when job.deduplication_key is null then job.id end) job.id
+  from /*queue.*/job_queue as job
+  where job.id = any(%(ids)s) and job.status = 'failed'
+    and not exists (
+      select
+      from /*queue.*/job_queue as other
+      where other.topic = job.topic and other.deduplication_key = job.deduplication_key
+        and other.status in ('pending', 'processing')
+    )
+  order by job.topic, job.deduplication_key, case when job.deduplication_key is null then job.id end, job.id
+)
 update /*queue.*/job_queue as job
 set status = 'pending', retry_count = 0, locked_at = null, locked_by = null, lease = null, finished_at = null,
   process_after = case when terms.gate = 'closed' then 'infinity' else now() end
 from /*queue.*/job_topic as terms
-where job.id = any(%(ids)s) and job.status = 'failed' and terms.topic = job.topic;
+where job.id = any(array(select id from free)) and job.status = 'failed' and terms.topic = job.topic;
 
 -- name: discard_jobs
 -- Ends pending jobs without running them; no row is deleted.

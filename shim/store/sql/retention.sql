@@ -1,10 +1,11 @@
 -- name: due_partitions
--- Partitions whose oldest row is older than their topic keeps it, the oldest first.
+-- Partitions whose oldest row is older than their topic keeps it, the oldest first. A delayed row ages from its due time.
 select head.topic, head.partition
 from /*queue.*/job_topic as topic
 join /*queue.*/job_partition as head on head.topic = topic.topic
 cross join lateral (
-  select job.created_at
+  select case when isfinite(job.process_after) then greatest(job.created_at, job.process_after) else job.created_at end
+    as came_at
   from /*queue.*/job_queue as job
   -- From the low watermark on: below lies what VACUUM has not yet removed.
   where job.topic = head.topic and job.partition = head.partition and job.log_offset >= head.start_offset
@@ -13,8 +14,8 @@ cross join lateral (
 ) as oldest
 where topic.sequencer = 'postgres' and topic.gate = 'open'
   -- In milliseconds, for an interval does not hold what people write to mean "for ever".
-  and (extract(epoch from clock_timestamp()) - extract(epoch from oldest.created_at)) * 1000 > topic.retention_ms
-order by oldest.created_at, head.topic, head.partition;
+  and (extract(epoch from clock_timestamp()) - extract(epoch from oldest.came_at)) * 1000 > topic.retention_ms
+order by oldest.came_at, head.topic, head.partition;
 
 -- name: try_sweeping
 -- Whether nobody else sweeps right now.
@@ -57,7 +58,9 @@ with horizon as materialized (
   from /*queue.*/job_partition as head
   where head.topic = %(topic)s and head.partition = %(partition)s
 ), oldest as materialized (
-  select job.log_offset, job.created_at, job.status
+  select job.log_offset, job.status,
+    case when isfinite(job.process_after) then greatest(job.created_at, job.process_after) else job.created_at end
+      as came_at
   from /*queue.*/job_queue as job
   where job.topic = %(topic)s and job.partition = %(partition)s
     and job.log_offset >= (select start_offset from place)
@@ -68,7 +71,7 @@ with horizon as materialized (
   select min(oldest.log_offset) as from_offset
   from oldest
   cross join horizon
-  where extract(epoch from oldest.created_at) * 1000 >= horizon.since_ms
+  where extract(epoch from oldest.came_at) * 1000 >= horizon.since_ms
     or (horizon.shared and oldest.status in ('pending', 'processing'))
 )
 select (select start_offset from place) as start, max(oldest.log_offset) as expired, count(*) as rows

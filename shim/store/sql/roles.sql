@@ -41,7 +41,8 @@ grant select, insert, update, delete on
 -- name: grant_job_queue_producer
 -- Writes jobs, takes their offsets from the partitions' heads, makes topics; of rows it sees where they are, no more.
 grant insert on /*queue.*/job_queue to job_queue_producer;
-grant select (topic, partition, log_offset, created_at) on /*queue.*/job_queue to job_queue_producer;
+grant select (id, status, created_at, topic, partition, log_offset, deduplication_key)
+  on /*queue.*/job_queue to job_queue_producer;
 grant select, insert on /*queue.*/job_topic to job_queue_producer;
 grant select, insert, update on /*queue.*/job_partition to job_queue_producer;
 grant select on /*queue.*/job_cluster, /*queue.*/job_schema_migration to job_queue_producer;

@@ -10,6 +10,10 @@ select pg_advisory_xact_lock(hashtextextended(%(line)s || ' in ' || %(schema)s, 
 -- An upgrade that waits for a lock makes everybody behind it wait too, so it gives up; its own work may take long.
 select set_config('lock_timeout', %(lock_timeout)s, true), set_config('statement_timeout', '0', true);
 
+-- name: limit_locking
+-- How long the next statement may take, whatever it waits for.
+select set_config('statement_timeout', %(statement_timeout)s, true);
+
 -- name: schema_exists
 -- Whether the schema is there, whoever may use it.
 select exists (select from pg_namespace where nspname = %(schema)s);

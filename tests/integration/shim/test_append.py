@@ -437,6 +437,8 @@ def test_delayed_records_have_an_outcome_too(queue: Connection, texts: Texts) ->
     done = append.append(queue, texts, [late], told.append)
     assert (done.offsets, done.xid, told[0].firsts) == ([None], told[0].xid, {})
     assert append.outcome(queue, texts, told[0]) is True
+    # After a failover without it the id is another transaction's.
+    assert append.outcome(queue, texts, replace(told[0], now_us=told[0].now_us - 1)) is False
 
 
 def test_everything_works_behind_a_pooler_in_transaction_mode(database_url: str, pooled_url: str, texts: Texts) -> None:

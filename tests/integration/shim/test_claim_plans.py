@@ -7,7 +7,7 @@ import pytest
 
 from migrator import postgres
 from migrator.postgres import Connection
-from shim.store import claims, settlements
+from shim.store import claims, jobs, settlements
 from shim.store.schema import Line
 from shim.store.statements import Statements
 from tests.fixtures.postgres import Databases
@@ -109,4 +109,11 @@ def test_the_look_probes_for_jobs(queue: Connection, line: Line) -> None:
     plan = scans(queue, look, topics=["emails", "reports"], claimed=["emails", "reports"])
     assert "job_queue_claim_idx" in plan
     assert "job_queue_recovery_idx" in plan
+    assert "job_queue_unsequenced_idx" in plan
+    assert "Seq Scan on job_queue" not in plan
+
+
+def test_a_retry_finds_who_has_a_key_in_the_index_of_keys(queue: Connection, line: Line) -> None:
+    plan = scans(queue, jobs.load(line.schemas)["retry_jobs"], ids=list(range(1, 101)))
+    assert "job_queue_deduplication_idx" in plan
     assert "Seq Scan on job_queue" not in plan

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from migrator import postgres
+from migrator.embedded.process import wait_until
 from migrator.postgres import Connection
 from shim.store import schema
 from shim.store.errors import SchemaChangedError, SchemaMissingError, SchemaVersionError
@@ -141,7 +142,7 @@ def first_release(conn: Connection, line: Line) -> None:
 
 def test_queue_of_the_first_release_goes_on(empty: Connection, migrated: Connection, line: Line) -> None:
     first_release(empty, line)
-    assert [one.version for one in schema.upgrade(empty, line)] == [2, 3]
+    assert [one.version for one in schema.upgrade(empty, line)] == [2, 3, 4]
     assert catalog(empty, "public") == catalog(migrated, "public")
     assert empty.execute("select partition, start_offset, next_offset from job_partition order by 1").fetchall() == [
         (0, 0, 10),
@@ -169,6 +170,45 @@ def test_upgrade_builds_indexes_while_others_write(database_url: str, empty: Con
     assert built is not None
     schema.upgrade(empty, line)
     assert empty.execute(index).fetchone() == built
+
+
+def test_upgrade_waits_its_turn_and_nobody_waits_long_behind_it(
+    database_url: str, empty: Connection, line: Line
+) -> None:
+    """Somebody's transaction holds the table for longer than one try waits; others go on reading and writing."""
+    first_release(empty, line)
+    applied: list[int] = []
+
+    def upgrade() -> None:
+        with closing(postgres.connect(database_url, "upgrade")) as conn:
+            applied.extend(one.version for one in schema.upgrade(conn, line, lock_timeout_ms=200))
+
+    waits = "select count(*) from pg_locks where not granted and mode = 'AccessExclusiveLock'"
+    with closing(postgres.connect(database_url, "holder")) as holder:
+        with holder.transaction():
+            # A job_topic that somebody reads holds up the whole; the column of job_queue comes before it.
+            holder.execute("select from job_topic")
+            upgrading = threading.Thread(target=upgrade)
+            upgrading.start()
+            tries = 0
+            while tries < 3:
+                assert wait_until(lambda: empty.execute(waits).fetchone() != (0,), 60)
+                empty.execute("set lock_timeout = '30s'")
+                empty.execute("update job_topic set gate = 'closed'")
+                empty.execute("insert into job_queue (payload) values ('1')")
+                tries += 1
+            assert not applied
+        upgrading.join(60)
+    assert applied == [2, 3, 4]
+
+
+def test_column_that_a_killed_upgrade_left_is_found(empty: Connection, migrated: Connection, line: Line) -> None:
+    first_release(empty, line)
+    empty.execute("alter table job_queue add column deduplication_key text")
+    schema.upgrade(empty, line)
+    assert {row[:4] for row in catalog(empty, "public") if row[0] != "comment"} == {
+        row[:4] for row in catalog(migrated, "public") if row[0] != "comment"
+    }
 
 
 def test_index_that_a_killed_upgrade_left_is_built_again(empty: Connection, line: Line) -> None:

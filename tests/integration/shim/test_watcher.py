@@ -216,6 +216,39 @@ def test_delayed_rows_are_numbered_when_they_are_due(log: Connection, watcher: W
     assert due == (True,)
 
 
+class ByHand(Watcher):
+    """Has no thread: its rounds are called for."""
+
+    def start(self) -> None:
+        """Does nothing."""
+
+
+def test_it_looks_again_as_soon_as_a_delayed_row_is_due(
+    log: Connection, pool: Pool, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However rarely it would look otherwise; a parked row is nothing to wait for."""
+    monkeypatch.setattr("shim.store.watcher._SHORTEST_PAUSE", 3600.0)
+    monkeypatch.setattr("shim.store.watcher._LONGEST_PAUSE", 3600.0)
+    insert = "insert into job_queue (payload, topic, process_after) values ('1', %s, now() + %s::interval)"
+    log.execute(insert, [EMAILS, "876582000 hours"])
+    due_in: list[float] = []
+    for delay in (None, "1 hour", "5 minutes", "10 minutes"):
+        if delay:
+            log.execute(insert, [EMAILS, delay])
+        watcher = ByHand(pool, line.schemas)
+        monkeypatch.setattr(watcher, "_looked_at", -3600.0)
+        client = Client()
+        watcher.watch([EMAILS], client)
+        due_in.append(watcher.round() or 0.0)
+    log.execute("update job_topic set sequencer = 'kafka'")
+    monkeypatch.setattr(watcher, "_looked_at", -3600.0)
+    due_in.append(watcher.round() or 0.0)
+    assert due_in[0] > 3000
+    assert 3000 < due_in[1] <= 3601
+    assert [200 < pause <= 301 for pause in due_in[2:4]] == [True, True]
+    assert due_in[4] > 3000
+
+
 def test_what_cannot_be_numbered_hides_nothing_else(
     log: Connection, statements: Texts, watcher: Watcher, client: Client
 ) -> None:

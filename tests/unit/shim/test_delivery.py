@@ -38,7 +38,7 @@ class Desk:
 
     def room(self) -> int:
         """How many messages of 10 bytes still fit."""
-        message = ("topic", -1, None, None, 0, None, 10, time.monotonic())
+        message = ("topic", -1, None, None, 0, None, 10, time.monotonic(), None)
         with suppress(BufferError):
             for _ in range(1000):
                 self.outbox.put(message)
@@ -49,7 +49,7 @@ class Desk:
     def parcel(self, *callbacks: Any) -> Parcel:
         for number, callback in enumerate(callbacks):
             content = (b"k", b"%d" % number, 70 + number)
-            self.outbox.put(("topic", -1, *content, callback, 3, time.monotonic(), b"h", None))
+            self.outbox.put(("topic", -1, *content, callback, 3, time.monotonic(), None, b"h", None))
         parcel = self.outbox.take()
         assert isinstance(parcel, Parcel)
         for number in range(len(callbacks)):

@@ -7,7 +7,18 @@ import pytest
 
 from shim.producing.drafts import Drafts
 from shim.producing.outbox import Limits, Outbox, Parcel
-from shim.producing.outgoing import HEADERS, ON_DELIVERY, QUEUED_AT, SIZE, TIMESTAMP_MS, TOPIC, VALUE, Outgoing, Row
+from shim.producing.outgoing import (
+    HEADERS,
+    ON_DELIVERY,
+    QUEUED_AT,
+    SIZE,
+    TERMS,
+    TIMESTAMP_MS,
+    TOPIC,
+    VALUE,
+    Outgoing,
+    Row,
+)
 
 ROOMY = Limits(
     queue_messages=100,
@@ -26,7 +37,7 @@ def limits(**changes: float) -> Limits:
 
 
 def outgoing(name: str = "m", size: int = 1, age: float = 0.0, timestamp_ms: int = 0) -> Row:
-    return "topic", -1, None, name.encode(), timestamp_ms, None, size, time.monotonic() - age
+    return "topic", -1, None, name.encode(), timestamp_ms, None, size, time.monotonic() - age, None
 
 
 def filled(outbox: Outbox, *messages: Row) -> Outbox:
@@ -53,12 +64,12 @@ def packed(parcel: Parcel) -> Parcel:
 
 def test_the_places_of_a_row() -> None:
     places = {"topic": TOPIC, "value": VALUE, "timestamp_ms": TIMESTAMP_MS, "on_delivery": ON_DELIVERY, "size": SIZE}
-    places |= {"queued_at": QUEUED_AT, "headers": HEADERS}
+    places |= {"queued_at": QUEUED_AT, "terms": TERMS, "headers": HEADERS}
     assert {name: Outgoing._fields.index(name) for name in places} == places
     assert Outgoing._fields[-1] == "headers"
-    message = Outgoing.of(("topic", 1, b"k", b"v", 2, None, 3, 4.0, b"a", b"1", b"b", None))
+    message = Outgoing.of(("topic", 1, b"k", b"v", 2, None, 3, 4.0, None, b"a", b"1", b"b", None))
     assert (message.queued_at, message.headers) == (4.0, (b"a", b"1", b"b", None))
-    assert Outgoing.of(("topic", 1, b"k", b"v", 2, None, 3, 4.0)).headers is None
+    assert Outgoing.of(("topic", 1, b"k", b"v", 2, None, 3, 4.0, (5, "d"))).headers is None
 
 
 @pytest.mark.parametrize(("changes", "fits"), [({"queue_messages": 3}, 3), ({"queue_bytes": 25}, 2)], ids=str)

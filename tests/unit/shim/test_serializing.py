@@ -76,8 +76,9 @@ def test_the_key_comes_before_the_value(produced: Produced) -> None:
     producer = SerializingProducer[str, int](
         {"key.serializer": StringSerializer(), "value.serializer": IntegerSerializer()}
     )
-    producer.produce("t", "k", 7, 3, print, 5, {"a": "b"})
+    producer.produce("t", "k", 7, 3, print, 5, {"a": "b"}, delay=2.5, deduplication_key="d")
     options = {"partition": 3, "on_delivery": print, "timestamp": 5, "headers": {"a": "b"}}
+    options |= {"delay": 2.5, "deduplication_key": "d"}
     assert produced == [(("t", b"\0\0\0\7", b"k"), options)]
 
 

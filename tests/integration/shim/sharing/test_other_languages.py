@@ -14,7 +14,11 @@ import pytest
 from migrator import postgres
 from migrator.embedded.process import wait_until
 from migrator.postgres import Connection
+from shim.producer import Producer
 from shim.share_consumer import ShareConsumer
+from shim.store import gate
+from shim.store.schema import Line
+from tests.fixtures.pgbouncer import client_settings
 from tests.integration.shim.consumer.scene import fill, make_topic
 from tests.integration.shim.sharing.scene import WAIT_SECONDS, statuses
 
@@ -43,7 +47,8 @@ def run(conn: "psycopg.Connection[Any]", name: str, *claimed: int) -> "psycopg.C
 
 
 def test_the_page_has_all_that_a_worker_needs() -> None:
-    needed = {"enqueue", "enqueue later", "claim", "extend", "complete", "retry", "fail", "recover"}
+    needed = {"enqueue", "enqueue with a key", "enqueue later", "enqueue once"}
+    needed |= {"claim", "extend", "complete", "retry", "fail", "recover"}
     assert needed <= STATEMENTS.keys()
     assert PYTHON is not None
     worker = PYTHON[1].split("def run")[1]
@@ -65,6 +70,38 @@ def test_a_job_from_enqueue_to_its_end(queue: Connection, plain: "psycopg.Connec
     assert retries == 1
     assert run(plain, "complete", id_, lease).rowcount == 1
     assert statuses(queue) == ["completed", "pending"]
+
+
+def test_a_job_with_a_delay_keeps_it_behind_a_closed_gate(
+    queue: Connection, plain: "psycopg.Connection[Any]", line: Line
+) -> None:
+    texts = gate.load(line.schemas)
+    gate.close_gate(queue, texts, "emails")
+    assert run(plain, "enqueue later").rowcount == 1
+    assert gate.gate_status(queue, texts, "emails").parked == 1
+    gate.open_gate(queue, texts, "emails")
+    assert run(plain, "enqueue later").rowcount == 1
+    delays = "select process_after - created_at = interval '10 minutes', encode(key, 'escape') from job_queue"
+    assert queue.execute(delays).fetchall() == [(True, "user-7")] * 2
+    assert run(plain, "claim").fetchall() == []
+
+
+def test_a_job_with_a_deduplication_key_is_there_once(
+    queue: Connection, plain: "psycopg.Connection[Any]", migrated_url: str
+) -> None:
+    """Beside a producer that uses the same key, until the job is done."""
+    with Producer({"shim.dsn": migrated_url, **client_settings()}) as producer:
+        assert len(run(plain, "enqueue once").fetchall()) == 1
+        assert run(plain, "enqueue once").fetchall() == []
+        assert not producer.produce_in(plain, "emails", "v", deduplication_key="digest-ada")
+        run(plain, "enqueue with a key")
+        claimed = run(plain, "claim").fetchall()
+        assert run(plain, "enqueue once").fetchall() == []
+        for id_, lease, *_ in claimed:
+            assert run(plain, "complete", id_, lease).rowcount == 1
+        assert producer.produce_in(plain, "emails", "v", deduplication_key="digest-ada")
+        assert run(plain, "enqueue once").fetchall() == []
+    assert statuses(queue) == ["completed", "completed", "pending"]
 
 
 def test_a_job_that_cannot_be_done_has_failed(queue: Connection, plain: "psycopg.Connection[Any]") -> None:
