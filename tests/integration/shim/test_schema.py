@@ -141,7 +141,7 @@ def first_release(conn: Connection, line: Line) -> None:
 
 def test_queue_of_the_first_release_goes_on(empty: Connection, migrated: Connection, line: Line) -> None:
     first_release(empty, line)
-    assert [one.version for one in schema.upgrade(empty, line)] == [2, 3]
+    assert schema.upgrade(empty, line) == line.migrations[1:]
     assert catalog(empty, "public") == catalog(migrated, "public")
     assert empty.execute("select partition, start_offset, next_offset from job_partition order by 1").fetchall() == [
         (0, 0, 10),
