@@ -52,7 +52,8 @@ def change(conn: Connection, texts: Texts, topic: str, times: Mapping[KeepTime, 
     Raises:
         UnknownTopicError: the topic is not registered.
     """
-    arguments: dict[str, object] = {"topic": topic, "names": list(times), **dict.fromkeys(KeepTimes._fields[1:])}
-    arguments.update(times)
+    arguments: dict[str, object] = {"topic": topic, "names": list(times)}
+    for column in KeepTimes._fields[1:]:
+        arguments[column] = times.get(column)  # type: ignore[call-overload]  # all of them are keep-times
     if conn.execute(texts["change_keep_times"], arguments).rowcount == 0:
         raise UnknownTopicError(topic)
