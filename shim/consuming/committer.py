@@ -132,10 +132,11 @@ class Committer(Part):
         self.wake()
 
     def attend(self, client: AutoCommitting) -> None:
-        """Asks a client for what it has to commit, whenever its interval is over."""
+        """Asks a client for what it has to commit, whenever its interval is over: with others of the same interval."""
         self.start()
         with self._lock:
-            self._automatic.setdefault(client, monotonic() + client.interval_s)
+            others = [due for other, due in self._automatic.items() if other.interval_s == client.interval_s]
+            self._automatic.setdefault(client, min(others, default=monotonic() + client.interval_s))
         self.wake()
 
     def dismiss(self, client: AutoCommitting) -> None:
@@ -164,7 +165,7 @@ class Committer(Part):
             clients = list(self._automatic.items())
         for client, due in clients:
             if due <= now:
-                self._ask(client, now)
+                self._ask(client, now)  # the same now for all, so that they stay together
         with self._lock:
             return min((due - now for due in self._automatic.values()), default=None)
 

@@ -65,14 +65,15 @@ class Member:
         """Whether it is a member, as far as is known."""
         return self.state == "live"
 
-    def overdue(self) -> bool:
-        """Whether the application forgot to poll, or the consumer itself."""
+    def overdue_in(self) -> float:
+        """Seconds until the application forgot to poll; it did when none are left, or forgot the consumer itself."""
         activity = self._activity()
         if activity is None:
-            return True
+            return 0.0
         left_at = activity.left_at
-        self.excess_s = 0.0 if left_at is None else monotonic() - left_at - self._longest_s
-        return self.excess_s > 0
+        left = self._longest_s if left_at is None else left_at + self._longest_s - monotonic()
+        self.excess_s = max(0.0, -left)
+        return left
 
     def told(self, beat: Beat) -> None:
         """Takes note of a heartbeat; a life that has ended does not begin again."""

@@ -6,6 +6,7 @@ from typing import Any, Literal, LiteralString, NamedTuple
 import psycopg
 from psycopg.rows import TupleRow, tuple_row
 
+from shim.store.connection import repeat
 from shim.store.statements import Schemas, Statements
 
 Connection = psycopg.Connection[TupleRow]
@@ -73,7 +74,7 @@ def beat(conn: Connection, texts: Texts, members: Sequence[Member]) -> Beats:
     """
     known = {member.member_id: member for member in members}
     arguments = {"member_ids": list(known), "group_ids": [member.group_id for member in known.values()]}
-    rows = conn.execute(texts["beat"], arguments).fetchall()
+    rows = repeat(conn, texts["beat"], arguments).fetchall()
     beats = {
         member_id: _gone(conn, texts, known[member_id]) if generation is None else Beat(member_id, "live", generation)
         for member_id, generation, _ in rows

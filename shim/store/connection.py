@@ -8,11 +8,12 @@ import os
 import select
 import time
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg import pq
+from psycopg import Cursor, pq
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
@@ -34,6 +35,9 @@ _PATIENCE = {
     "tcp_user_timeout": "25000",
 }
 
+_OWN_PID = b"select pg_backend_pid()"
+_NEVER_BY_ITSELF = 1 << 30
+
 T = TypeVar("T")
 
 
@@ -45,13 +49,22 @@ class SilentServerError(psycopg.OperationalError):
 
 
 class Connection(psycopg.Connection[TupleRow]):
-    """A connection that can be told how long to wait for the server.
+    """A connection that can be told how long to wait for the server, and what will be run over and over.
 
     Attributes:
         patience: how many seconds the server may be silent during one statement; None for ever.
     """
 
     patience: float | None = None
+    _direct: bool | None = None
+
+    @property
+    def direct(self) -> bool:
+        """Whether no pooler lies between; one gives its clients other process numbers than the server's."""
+        if self._direct is None:
+            (pid,) = self.execute(_OWN_PID).fetchone() or (None,)
+            self._direct = pid == self.pgconn.backend_pid
+        return self._direct
 
     def wait(self, gen: PQGen[T], *args: Any, **keywords: Any) -> T:
         """Waits for what a generator of psycopg's waits for, as long as the patience lasts.
@@ -92,14 +105,30 @@ def connect(dsn: str, application_name: str = APPLICATION_NAME, timeout: float =
     return conn
 
 
-def readable(conn: psycopg.Connection[Any], seconds: float = 0.0) -> bool:
-    """Whether the server says something within so many seconds, or is gone; signals do not shorten the wait."""
-    descriptor = conn.fileno()
+def repeat(
+    conn: psycopg.Connection[Any], query: LiteralString, arguments: Mapping[str, Any], *, binary: bool = False
+) -> Cursor[Any]:
+    """Executes what is run over and over: prepared, where no pooler lies between, so that it is planned once."""
+    if isinstance(conn, Connection) and conn.direct:
+        conn.prepare_threshold = _NEVER_BY_ITSELF
+    return conn.cursor(binary=binary).execute(query, arguments, prepare=True)
+
+
+def readable(conn: psycopg.Connection[Any], seconds: float = 0.0, *others: int) -> bool:
+    """Whether the server says something within so many seconds, or is gone; signals do not shorten the wait.
+
+    Args:
+        conn: the connection.
+        seconds: how long to wait.
+        others: descriptors that end the wait too.
+    """
+    descriptors = [conn.fileno(), *others]
     if hasattr(select, "poll"):
         poller = select.poll()
-        poller.register(descriptor, select.POLLIN)
+        for descriptor in descriptors:
+            poller.register(descriptor, select.POLLIN)
         return bool(poller.poll(seconds * 1000))
-    return bool(select.select([descriptor], [], [], seconds)[0])
+    return bool(select.select(descriptors, [], [], seconds)[0])
 
 
 def _until_silent(gen: PQGen[T], patience: float) -> PQGen[T]:

@@ -19,7 +19,6 @@ from shim.store.part import Part
 from shim.store.pool import Pool
 from shim.store.statements import Schemas
 
-_LOOK_SECONDS = 1.0
 _CONNECTION_SECONDS = 5.0
 _PATIENCE_SECONDS = 10.0
 
@@ -47,8 +46,8 @@ class Beating(Protocol):
     def session_s(self) -> float:
         """Seconds for which its lease lasts."""
 
-    def overdue(self) -> bool:
-        """Whether it was not polled for longer than max.poll.interval.ms; asked about once a second."""
+    def overdue_in(self) -> float:
+        """Seconds until it was not polled for longer than max.poll.interval.ms, at the earliest; 0 or less: it is."""
 
     def told(self, beat: Beat) -> None:
         """Is told, in the coordinator's thread, what came of a heartbeat. Must be quick, and must not raise.
@@ -109,13 +108,13 @@ class Coordinator(Part):
     def round(self) -> float | None:
         """Sees off members that are overdue, and beats if it is time; returns the seconds until the next look."""
         for seat in self._all():
-            if seat.member.overdue():
+            if seat.member.overdue_in() <= 0:
                 self._see_off(seat.member)
         seats = self._all()
         if any(seat.due <= time.monotonic() for seat in seats):
             self._beat(seats)
-        waits = [seat.due - time.monotonic() for seat in self._all()]
-        return min(_LOOK_SECONDS, max(0.0, min(waits))) if waits else None
+        waits = [min(seat.due - time.monotonic(), seat.member.overdue_in()) for seat in self._all()]
+        return max(0.0, min(waits)) if waits else None
 
     def failed(self, error: Exception) -> None:  # noqa: ARG002  # whatever it was, no heartbeat got through
         """Tells members whose lease must be over by now that it is."""

@@ -8,6 +8,7 @@ one, as people send it from psql, is for all.
 """
 
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
@@ -26,7 +27,6 @@ _DEBOUNCE_SECONDS = 0.05
 _ECHO_SECONDS = 60.0
 _ECHO_TIMEOUT_SECONDS = 5.0
 _PATIENCE_SECONDS = 5.0
-_GLANCE_SECONDS = 0.5
 _RETRY_SECONDS = 30.0
 _LONGEST_NAME = 63
 
@@ -120,6 +120,17 @@ class Listener(Part):
         """Begins anew in this process."""
         super().renew()
         self._believed = False
+        self._waker: socket.socket | None = None
+
+    def close(self) -> None:
+        """Ends the thread, which may just be listening."""
+        with self._bell_lock:
+            self._closed = True
+        waker = self._waker
+        if waker is not None:
+            with suppress(OSError):  # it has just ended by itself
+                waker.send(b"!")
+        super().close()
 
     @property
     def believed(self) -> bool:
@@ -128,9 +139,10 @@ class Listener(Part):
 
     def round(self) -> float | None:
         """Listens for as long as the connection is worth it."""
+        ear, self._waker = socket.socketpair()
         try:
-            with closing(connect(self._dsn, self._pool.application_name)) as conn:
-                self._listen(conn)
+            with ear, self._waker, closing(connect(self._dsn, self._pool.application_name)) as conn:
+                self._listen(conn, ear)
         except DeafListenerError:
             if not self._believed:
                 return _RETRY_SECONDS  # another try would hear no more
@@ -142,7 +154,7 @@ class Listener(Part):
     def failed(self, error: Exception) -> None:
         """Goes on after a pause: polling finds what there is meanwhile."""
 
-    def _listen(self, conn: Connection) -> None:
+    def _listen(self, conn: Connection, ear: socket.socket) -> None:
         _require_direct(conn)
         echo = f"job_queue.echo.{secrets.token_hex(8)}"
         for channel in (self._channel, echo):
@@ -150,14 +162,14 @@ class Listener(Part):
         while not self.closed:
             with self._pool.connection(patience=_PATIENCE_SECONDS) as other:
                 other.execute(_STATEMENTS["announce"], {"channel": echo, "texts": [""]})
-            if not self._hear(conn, _ECHO_TIMEOUT_SECONDS, echo):
+            if not self._hear(conn, ear, _ECHO_TIMEOUT_SECONDS, echo):
                 raise DeafListenerError("no echo came back")
             if not self._believed:
                 self._believed = True
                 self._on_hint("")
-            self._hear(conn, _ECHO_SECONDS * SystemRandom().uniform(0.75, 1.25))
+            self._hear(conn, ear, _ECHO_SECONDS * SystemRandom().uniform(0.75, 1.25))
 
-    def _hear(self, conn: Connection, seconds: float, echo: str | None = None) -> bool:
+    def _hear(self, conn: Connection, ear: socket.socket, seconds: float, echo: str | None = None) -> bool:
         """Passes hints on for so long, or until the echo comes, and tells whether it came."""
         deadline = time.monotonic() + seconds
         while not self.closed and (left := deadline - time.monotonic()) > 0:
@@ -168,12 +180,11 @@ class Listener(Part):
             if any(hint.channel == echo for hint in heard):
                 return True
             if not heard:
-                readable(conn, min(left, _GLANCE_SECONDS))  # psycopg would wake ten times a second for Ctrl-C
+                readable(conn, left, ear.fileno())  # psycopg would wake ten times a second for Ctrl-C
         return False
 
 
 def _require_direct(conn: Connection) -> None:
     """Leaves no trace at a pooler: one that shares its sessions would go on listening for whoever comes next."""
-    row = conn.execute(_STATEMENTS["backend"]).fetchone()
-    if row is None or row[0] != conn.pgconn.backend_pid:
+    if not conn.direct:
         raise DeafListenerError("a pooler lies between")

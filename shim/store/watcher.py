@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from shim.store import sequence
-from shim.store.connection import Connection
+from shim.store.connection import Connection, repeat
 from shim.store.errors import StoreError
 from shim.store.fetch import TP, Head
 from shim.store.notify import Listener, channel_of
@@ -180,7 +180,7 @@ class Watcher(Part):
         with self._pool.connection(patience=_LOOK_SECONDS) as conn:
             self._looked_at = time.monotonic()
             wanted = {"topics": list(topics), "claimed": list(self._claimed())}
-            rows = conn.cursor(binary=True).execute(self._look, wanted).fetchall()
+            rows = repeat(conn, self._look, wanted, binary=True).fetchall()
             news = self._saw(topics, rows)
             news |= self._number(conn)
         if news:

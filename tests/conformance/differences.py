@@ -72,6 +72,11 @@ DIFFERENCES: dict[str, Difference] = {
         "the original goes on as the member that it was, which the group does not know any more",
         "a consumer that left its group may commit what it is assigned by hand; the original cannot",
     ),
+    "lost-when-unsubscribed": Difference(
+        "the original takes a topic that it no longer wants for one that is gone, while it looks up the new ones",
+        "a cooperative member that changes its subscription gives up by `on_revoke`, and commits, what it no longer "
+        "wants; the original often says `on_lost`, and commits nothing",
+    ),
     "refused-seek": Difference(
         "the original drops what it had fetched, refuses, and never reads on: a record is lost",
         "a refused `seek` to OFFSET_STORED changes nothing; the original hands out nothing of the partition any more",

@@ -136,6 +136,24 @@ def test_a_member_commits_what_it_gave_up_and_nobody_took(side: Side, strategy: 
     assert offsets(answer) == {(given_up, 0): 1}
 
 
+@pytest.mark.differs("lost-when-unsubscribed")
+def test_what_is_no_longer_wanted_is_given_up(side: Side) -> None:
+    """The original loses it nearly always: whenever it has not heard of the new topic yet."""
+    left, wanted, told = side.topic(), side.topic(), list[str]()
+    fill(side, left, NUMBERS)
+    group = side.name("group")
+    consumer = side.consumer(group, {"partition.assignment.strategy": COOPERATIVE, "enable.auto.commit": True})
+    callbacks = {"on_revoke": lambda *_: told.append("revoked"), "on_lost": lambda *_: told.append("lost")}
+    consumer.subscribe([left], **callbacks)
+    take(consumer, 5)
+    consumer.subscribe([wanted], **callbacks)
+    serve([consumer], lambda: held(consumer) == {(wanted, 0)})
+    assert told in side.either(kafka=[["lost"], ["revoked"]], shim=[["revoked"]])
+    stands = {"lost": -1001, "revoked": 5}[told[0]]
+    tp = side.tp(left, 0)
+    assert wait_until(lambda: offsets(consumer.committed([tp], WAIT_SECONDS)) == {(left, 0): stands}, WAIT_SECONDS)
+
+
 @pytest.mark.differs("commit-after-leaving")
 def test_commits_of_who_left_its_group(side: Side) -> None:
     topic, group = side.topic(), side.name("group")

@@ -26,6 +26,7 @@ class Actor:
         logs: what has been produced.
         spell: makes the client's ``TopicPartition`` of a place.
         patience: how many seconds what has to come may take.
+        original: whether it is the original, which may lose what it is no longer subscribed to.
 
     Attributes:
         client: the client's consumer.
@@ -33,7 +34,15 @@ class Actor:
     """
 
     def __init__(
-        self, name: str, consumer: Any, model: ModelConsumer, logs: Logs, spell: Callable[..., Any], patience: float
+        self,
+        name: str,
+        consumer: Any,
+        model: ModelConsumer,
+        logs: Logs,
+        spell: Callable[..., Any],
+        patience: float,
+        *,
+        original: bool,
     ) -> None:
         self.model = model
         self._name = name
@@ -41,6 +50,7 @@ class Actor:
         self._logs = logs
         self._spell = spell
         self._patience = patience
+        self._original = original
         self._trouble: list[str] = []
         self._taken: Any = None
         self.heard = 0
@@ -185,7 +195,11 @@ class Actor:
         self.model.removed(tps & self.model.cursors.keys(), by_group=True)
 
     def _lost(self, _consumer: Any, partitions: Iterable[Any]) -> None:
-        self._trouble.append(f"lost {[(tp.topic, tp.partition) for tp in partitions]}")
+        tps = {(tp.topic, tp.partition) for tp in partitions}
+        if self._original and self.model.may_lose(tps) and tps <= self.model.cursors.keys():
+            self.model.removed(tps, lost=True)
+        else:
+            self._trouble.append(f"lost {tps}")
 
     def _behind(self) -> Place:
         """The offset behind the last record."""

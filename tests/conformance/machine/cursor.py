@@ -24,6 +24,7 @@ class Cursor:
         fresh: whether nothing has come since it was assigned.
         unheard: whether nothing has come since it was assigned or sought.
         may_repeat_end: whether the end may be told again, though it is no news: it was, or may have been, paused.
+        disturbed: whether a rebalance is under way, in which it may be paused and resumed at any moment.
     """
 
     def __init__(self, log: Log, asked: int, committed: int, reset: str) -> None:
@@ -38,6 +39,7 @@ class Cursor:
         else:
             self.begin(asked)
         self.fresh = True
+        self.disturbed = False
 
     @property
     def waits_for_group(self) -> bool:
@@ -78,7 +80,7 @@ class Cursor:
         fits = not self.failed and (offset == self._next or (self._floating and self._next <= offset))
         self._heard(offset + 1)
         self.position = offset + 1
-        self.may_repeat_end = False
+        self.may_repeat_end = self.disturbed
         self._told = None
         return fits
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.conformance.machine import asking, assigning, committing, membership, producing, reading
+from tests.conformance.machine.actor import Divergence
 from tests.conformance.machine.answers import Raised
 from tests.conformance.machine.cursor import BEGINNING
 from tests.conformance.machine.log import JUST_NOW
@@ -54,10 +55,12 @@ class Application(RuleBasedStateMachine):
         self._make = stages
         self._tally = tally
         self._stages: list[Stage] = []
+        self._done: list[str] = []
 
     @initialize(scene=scenes)
     def begin(self, scene: Scene) -> None:
         self._stages = self._make(scene)
+        self._done.append(str(scene))
         for topic in range(len(scene.partitions)):
             self._perform(producing.produce, topic, scene.records)
         for who, cast in enumerate(scene.cast):
@@ -187,7 +190,13 @@ class Application(RuleBasedStateMachine):
             stage.end()
 
     def _perform(self, command: Callable[..., Any], *arguments: Any) -> None:
+        self._done.append(f"{command.__name__}{arguments}")
         for stage in self._stages:
-            answer = command(stage, *arguments)
+            try:
+                answer = command(stage, *arguments)
+            except Divergence as divergence:
+                # Of a divergence that comes and goes Hypothesis tells no example.
+                divergence.add_note("\n".join(["what was done:", *self._done]))
+                raise
             came = SKIPPED if answer is SKIPPED else "refused" if isinstance(answer, Raised) else "done"
             self._tally[command.__name__, came] += 1

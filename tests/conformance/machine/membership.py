@@ -58,7 +58,7 @@ def _rebalance(stage: Stage, changing: Actor) -> Iterator[None]:
     heard = {actor: actor.heard for actor in stage.actors}
     for model in stage.models:
         if model.group is group and model.member:
-            model.disturbed()
+            model.disturbed(still=True)
     yield
     members = [actor for actor in stage.actors if actor.model.group is group and actor.model.member]
     leavers = [changing] if changing not in members and not changing.model.closed else []
@@ -77,6 +77,7 @@ def _rebalance(stage: Stage, changing: Actor) -> Iterator[None]:
 
     changing.wait(missing, lambda: [actor.poll() for actor in [*members, *leavers]])
     for actor in members:
+        actor.model.disturbed(still=False)
         if actor.held() != actor.model.cursors.keys():
             raise Divergence(f"{actor} holds {actor.held()}, and was told of {set(actor.model.cursors)}")
 

@@ -225,21 +225,25 @@ class ModelConsumer:
             if self.cursors[tp].committed < 0:
                 self.cursors[tp].committed = self._left.get(tp, INVALID)
 
-    def removed(self, tps: Iterable[TP], *, by_group: bool = False) -> None:
+    def removed(self, tps: Iterable[TP], *, by_group: bool = False, lost: bool = False) -> None:
         """Partitions were taken away; what is stored of them is committed where that is automatic, and allowed."""
         gone = {tp: self.cursors.pop(tp) for tp in tps}
         for tp, cursor in gone.items():
             self._belated[tp] += cursor.refuses
             self._left.pop(tp, None)
-        if self._habits.auto_commit and (by_group or self.group.admits(self.name)):
+        if self._habits.auto_commit and not lost and (by_group or self.group.admits(self.name)):
             last = {tp: one.stored for tp, one in gone.items() if one.stored >= 0}
             self.group.committed.update(last)
             self._left.update(last)
 
-    def disturbed(self) -> None:
-        """A rebalance began, in which even what stays may be paused for a while."""
+    def may_lose(self, tps: Iterable[TP]) -> bool:
+        """Whether the original may take these for lost: it wants their topics no more (``lost-when-unsubscribed``)."""
+        return self.group.cooperative and self.subscription.isdisjoint({tp[0] for tp in tps})
+
+    def disturbed(self, *, still: bool) -> None:
+        """A rebalance began, in which even what stays may be paused for a while; or it is over."""
         for cursor in self.cursors.values():
-            cursor.may_repeat_end = True
+            cursor.may_repeat_end, cursor.disturbed = True, still
 
     def due(self) -> str:
         """What has to come, in words; nothing for nothing."""

@@ -90,7 +90,8 @@ class Stage:
         consumer = self._own.consumer(group.name, {**_MEMBER, **configuration}, logger=_SILENCE)
         model = ModelConsumer(f"c{rank}", self.logs, group, habits)
         name = f"{self._own.family.name}'s c{rank}"
-        return Actor(name, self._wrap(consumer), model, self.logs, self.spell, self.patience)
+        original = self._own.family.name == "kafka"
+        return Actor(name, self._wrap(consumer), model, self.logs, self.spell, self.patience, original=original)
 
     def end(self) -> None:
         """Close what is open, and let the topics go."""

@@ -28,8 +28,8 @@ class Member:
         self.heard: list[Beat] = []
         self.out = threading.Event()
 
-    def overdue(self) -> bool:
-        return self.idle
+    def overdue_in(self) -> float:
+        return 0.0 if self.idle else self.session_s
 
     def told(self, beat: Beat) -> None:
         self.heard.append(beat)

@@ -40,10 +40,10 @@ def test_a_listener_that_hears_nothing_hardly_ever_wakes(migrated_url: str, line
         listener = watcher.listen()
         assert wait_until(lambda: listener.believed, SECONDS)
         (own,) = [one for one in set(threading.enumerate()) - others if one.name == LISTENER]
-        before, until = wakes(own), time.monotonic() + 3.0
+        before, until = wakes(own), time.monotonic() + 4.0
         assert wait_until(lambda: time.monotonic() >= until, SECONDS)
-        # Twice a second it sees whether it is to end; each time it may have to wait for Python's lock too.
-        assert wakes(own) - before <= 15
+        # An echo may have been on its way, and each time it may have to wait for Python's lock too.
+        assert wakes(own) - before <= 6
 
 
 def test_the_listener_goes_by_the_name_of_its_process(migrated: Connection, migrated_url: str, line: Line) -> None:

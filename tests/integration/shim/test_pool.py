@@ -305,6 +305,27 @@ def test_behind_a_pooler(pooled_url: str) -> None:
             assert answer(conn, "select 1") == 1
 
 
+PREPARED = b"select count(*)::int from pg_prepared_statements"
+
+
+@pytest.mark.direct("the pooler gives each statement another session")
+def test_what_is_run_over_and_over_is_planned_once(pool: Pool) -> None:
+    with pool.connection() as conn:
+        assert conn.direct
+        for number in range(3):
+            assert connection.repeat(conn, "select %(number)s::int + 1", {"number": number}).fetchone() == (number + 1,)
+            conn.execute("select 1 as not_prepared")
+        assert conn.execute(PREPARED).fetchone() == (1,)
+
+
+def test_behind_a_pooler_nothing_is_prepared(pooled_url: str) -> None:
+    with pool_for(pooled_url).connection() as conn:
+        assert not conn.direct
+        for number in range(3):
+            assert connection.repeat(conn, "select %(number)s::int + 1", {"number": number}).fetchone() == (number + 1,)
+        assert conn.execute(PREPARED).fetchone() == (0,)
+
+
 @forks
 def test_a_forked_child_has_connections_and_parts_of_its_own(pool: Pool, database_url: str) -> None:
     parent = hold(pool)
