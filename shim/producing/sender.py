@@ -7,6 +7,7 @@ whose reply was lost has happened is asked of Postgres, never guessed.
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 import psycopg
 
@@ -23,6 +24,7 @@ from shim.store.append import Connection, Refusal, Reserved
 from shim.store.bounds import SynchronousCommit
 from shim.store.durability import AsynchronousCommitError
 from shim.store.errors import SequencerError, StoreError, UnknownPartitionError
+from shim.store.meter import meter
 from shim.store.part import Part
 from shim.store.pool import Pool
 from shim.store.topics import Texts, UnknownTopicError
@@ -237,12 +239,14 @@ class Sender(Part):
             self._reserved = place
             self.on_room()
 
+        began = monotonic()
         try:
             appended = append.append(conn, self._texts, parcel.drafts, reserved, synchronous_commit=wanted)
         except (psycopg.Error, StoreError) as failure:
             if not conn.closed and _definite(failure):
                 self._reserved = None
             raise
+        meter.time("append", monotonic() - began)
         return appended.offsets, topics
 
     def _find_out(self, parcel: Parcel, reserved: Reserved) -> bool:

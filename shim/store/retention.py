@@ -19,6 +19,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from shim.store import bounds, settle, topics
+from shim.store.meter import meter
 from shim.store.part import Part
 from shim.store.pool import Pool
 from shim.store.statements import Schemas, Statements
@@ -181,6 +182,8 @@ class Sweeper(Part):
         while more and not self.closed:
             with self._pool.connection(patience=_PATIENCE_SECONDS) as conn:
                 swept = sweep(conn, self._statements)
+            for one in swept.removed:
+                meter.count("retention_rows", one.topic, by=one.rows)
             more = swept.more
             yield swept
 
