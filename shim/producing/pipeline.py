@@ -23,7 +23,7 @@ from shim.producing.routes import Plan, Routes
 from shim.producing.sender import Demands, Packer, Sender
 from shim.producing.statistics import ProducerStatistics
 from shim.protocol.codes import Local
-from shim.store import append, durability
+from shim.store import append
 from shim.store.meter import meter
 from shim.store.notify import announce
 from shim.store.pool import pool_for
@@ -44,13 +44,13 @@ class Pipeline:
         outbox: the messages.
         routes: what is known of their topics.
         schemas: where the queue's tables are.
-        texts: the statements of `shim.store.append` and `shim.store.durability`.
+        texts: the statements of `shim.store.append`.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.schemas = Schemas({"queue": settings.schema})
-        self.texts = {**append.load(self.schemas), **durability.load(self.schemas)}
+        self.texts = append.load(self.schemas)
         named = settings.client_id if "client.id" in settings.given else None
         self.pool = pool_for(environment.dsn(settings), size=settings.pool_size, application_name=named)
         self._inbox = Inbox()

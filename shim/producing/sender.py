@@ -19,11 +19,10 @@ from shim.producing.outgoing import size_of
 from shim.producing.packing import Packing, without_view
 from shim.producing.routes import Routes, numbered_by_kafka
 from shim.protocol.codes import Local
-from shim.store import append, durability
+from shim.store import append
 from shim.store.append import Connection, Refusal, Reserved
 from shim.store.bounds import SynchronousCommit
-from shim.store.durability import AsynchronousCommitError
-from shim.store.errors import SequencerError, StoreError, UnknownPartitionError
+from shim.store.errors import AsynchronousCommitError, SequencerError, StoreError, UnknownPartitionError
 from shim.store.meter import meter
 from shim.store.part import Part
 from shim.store.pool import Pool
@@ -111,7 +110,7 @@ class Sender(Part):
 
     Args:
         pool: where connections come from.
-        texts: the statements of `shim.store.append` and `shim.store.durability`.
+        texts: the statements of `shim.store.append`.
         packing: encodes a parcel again, when Postgres did not take it as it was.
         routes: is told which topics are not what they were.
         outbox: where parcels are kept.
@@ -233,8 +232,8 @@ class Sender(Part):
         parcel.attempts += 1
 
         def reserved(place: Reserved) -> None:
-            if wanted is None:
-                durability.require_durable(conn, self._texts)
+            if wanted is None and not place.durable:
+                raise AsynchronousCommitError
             topics.update(topic for topic, _ in place.counts)
             self._reserved = place
             self.on_room()

@@ -7,6 +7,7 @@ until its rows are committed. So a reader that saw an offset never sees a smalle
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, LiteralString, NamedTuple
 
@@ -74,12 +75,14 @@ class Reserved:
         firsts: the first reserved offset by (topic, partition).
         counts: how many offsets were reserved, by (topic, partition); no key has none.
         now_us: the database's clock, in microseconds since 2000; the creation time of every row.
+        durable: whether the commit waits until it is on disk.
     """
 
     xid: str
     firsts: Mapping[TP, int]
     counts: Mapping[TP, int]
     now_us: int
+    durable: bool
 
     def numbers(self, places: Iterable[TP]) -> Iterator[int]:
         """Yields the next reserved offset of each place, in their order."""
@@ -199,13 +202,9 @@ def append(
     if not drafts:
         return Appended([], "")
     _require_utf8(conn)
-    with conn.transaction():
-        bounds.bound(conn, statements)
-        if synchronous_commit is not None:
-            bounds.commit_as(conn, statements, synchronous_commit)
-        counts = _counted(drafts)
-        gates = _checked(counts, topics.share_gate(conn, statements, _topics(counts)))
-        reserved = reserve(conn, statements, {tp: count for tp, count in counts.items() if count})
+    counts = _counted(drafts)
+    with _ended(conn):
+        gates, reserved = _open(conn, statements, counts, synchronous_commit)
         on_reserved(reserved)
         offsets = reserved.offsets(drafts)
         copy_rows(conn, statements, _framed(drafts, offsets, gates, reserved.now_us))
@@ -248,18 +247,7 @@ def reserve(conn: Connection, statements: Texts, counts: Mapping[TP, int]) -> Re
     Raises:
         UnknownPartitionError: there is no such partition.
     """
-    arguments = {
-        "topics": [topic for topic, _ in counts],
-        "partitions": [partition for _, partition in counts],
-        "counts": list(counts.values()),
-    }
-    rows = conn.execute(statements["reserve"], arguments).fetchall()
-    firsts = {(topic, partition): first for topic, partition, first, _, _ in rows if topic is not None}
-    for topic, partition in counts:
-        if (topic, partition) not in firsts:
-            raise UnknownPartitionError(topic, partition)
-    # The last row's clock was read when every head was held.
-    return Reserved(rows[-1][4], firsts, counts, rows[-1][3])
+    return _reserved(conn.execute(statements["reserve"], _wanted(counts)).fetchall(), counts)
 
 
 def outcome(conn: Connection, statements: Texts, reserved: Reserved) -> bool | None:
@@ -345,6 +333,55 @@ def copy_rows(conn: psycopg.Connection[Any], statements: Texts, rows: Iterable[b
 def judge_json(conn: Connection, statements: Texts, values: Sequence[str]) -> list[str | None]:
     """Asks Postgres which texts jsonb takes: for each None where it does, else the SQLSTATE."""
     return [row[0] for row in conn.execute(statements["judge_json"], {"values": list(values)})]
+
+
+@contextmanager
+def _ended(conn: Connection) -> Iterator[None]:
+    """Commits the transaction that the block begins, or rolls it back. psycopg's own would begin it in a trip apart."""
+    try:
+        yield
+    except BaseException:
+        if not conn.closed:
+            with suppress(psycopg.Error):
+                conn.rollback()
+        raise
+    conn.commit()
+
+
+def _open(
+    conn: Connection, statements: Texts, counts: Mapping[TP, int], synchronous_commit: SynchronousCommit | None
+) -> tuple[Mapping[str, TopicGate], Reserved]:
+    """Begins a transaction and reserves, in one trip to the server: all writers wait while heads are held."""
+    numbered = {tp: count for tp, count in counts.items() if count}
+    names = {"topics": _topics(counts)}
+    with conn.pipeline():
+        conn.execute("begin")
+        bounds.bound(conn, statements)
+        if synchronous_commit is not None:
+            bounds.commit_as(conn, statements, synchronous_commit)
+        conn.execute(statements["share_gates"], names)
+        gates = conn.execute(statements["read_gates"], names)
+        heads = conn.execute(statements["reserve"], _wanted(numbered))
+    checked = _checked(counts, {row[0]: TopicGate(*row) for row in gates})
+    return checked, _reserved(heads.fetchall(), numbered)
+
+
+def _wanted(counts: Mapping[TP, int]) -> dict[str, list[Any]]:
+    return {
+        "topics": [topic for topic, _ in counts],
+        "partitions": [partition for _, partition in counts],
+        "counts": list(counts.values()),
+    }
+
+
+def _reserved(rows: Sequence[TupleRow], counts: Mapping[TP, int]) -> Reserved:
+    firsts = {(topic, partition): first for topic, partition, first, *_ in rows if topic is not None}
+    for topic, partition in counts:
+        if (topic, partition) not in firsts:
+            raise UnknownPartitionError(topic, partition)
+    # The last row's clock was read when every head was held.
+    *_, now_us, xid, durable = rows[-1]
+    return Reserved(xid, firsts, counts, now_us, durable)
 
 
 def _framed(

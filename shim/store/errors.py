@@ -5,6 +5,13 @@ class StoreError(Exception):
     """Any failure of the store."""
 
 
+class AsynchronousCommitError(StoreError):
+    """The session answers commits before they are on disk, so a crash of Postgres loses what it acknowledged."""
+
+    def __init__(self) -> None:
+        super().__init__("synchronous_commit is off in this session")
+
+
 class StatementError(StoreError):
     """A ``.sql`` file is malformed, or names a schema that nobody gave."""
 

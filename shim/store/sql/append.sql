@@ -33,7 +33,8 @@ with locked as materialized (
 select
   moved.topic, moved.partition, moved.first_offset,
   (extract(epoch from clock_timestamp()) * 1000000)::bigint - 946684800000000 as now_us,
-  pg_current_xact_id()::text as xid
+  pg_current_xact_id()::text as xid,
+  current_setting('synchronous_commit') <> 'off' as durable
 from (select) as always
 left join moved on true;
 
