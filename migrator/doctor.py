@@ -3,7 +3,6 @@
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,7 +11,8 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-from migrator import postgres
+from migrator import postgres, vacuum
+from migrator.check import Check
 from migrator.errors import MigratorError
 from migrator.postgres import Connection, Target
 from migrator.settings import Settings
@@ -23,23 +23,6 @@ from shim.store.statements import Statements
 
 OLDEST_POSTGRES, NEWEST_POSTGRES = 14, 18
 OLDEST_PYTHON = (3, 11)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: what, such as ``postgres version``.
-        ok: whether it will do.
-        found: what there is.
-        fix: what to do when it will not; a command to paste where there is one.
-    """
-
-    name: str
-    ok: bool
-    found: str
-    fix: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Check]:
@@ -106,6 +89,9 @@ def _tables(conn: Connection, statements: Statements, lines: tuple[Line, Line], 
         compared = [_line(conn, line) for line in lines]
         yield from compared
         yield from _crash_safety(conn, statements, lines[0])
+        if compared[0].ok:
+            texts = Statements("migrator.sql", "vacuum.sql", lines[0].schemas)
+            yield from vacuum.examine(conn, texts, lines[0].schema)
         if all(check.ok for check in compared):
             yield _rights(conn, statements, lines[0], target)
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import typer
 from rich.text import Text
 
+from migrator.check import Check
 from migrator.cli.options import (
     BootstrapServers,
     Config,
@@ -17,7 +18,7 @@ from migrator.cli.options import (
     reporting,
 )
 from migrator.cli.output import Output
-from migrator.doctor import Check, examine
+from migrator.doctor import examine
 from migrator.errors import Exit
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -37,7 +38,8 @@ def doctor(
 ) -> None:
     """Check whether everything that a migration needs is there: exit 0 when it is, 1 when not.
 
-    Before the first step, and whenever something does not work. It changes nothing; each ✗ comes with its fix.
+    Before the first step, and whenever something does not work; once the queue runs, also whether VACUUM keeps up with
+    it. It changes nothing; each ✗ comes with its fix.
 
     Examples:
     - migrator doctor

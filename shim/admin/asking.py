@@ -13,7 +13,7 @@ from shim.client import request
 from shim.client.request import Deadline
 from shim.config.settings import Settings
 from shim.errors import KafkaException
-from shim.store import fetch, groups, offsets, rights, topics
+from shim.store import fetch, groups, keep_times, offsets, rights, topics
 from shim.store.pool import Connection, Pool, pool_for
 from shim.store.statements import Schemas
 
@@ -93,6 +93,11 @@ class Texts:
     def topics(self) -> topics.Texts:
         """Those of `shim.store.topics`."""
         return topics.load(self._schemas)
+
+    @cached_property
+    def keep_times(self) -> keep_times.Texts:
+        """Those of `shim.store.keep_times`."""
+        return keep_times.load(self._schemas)
 
     @cached_property
     def groups(self) -> groups.Texts:

@@ -11,16 +11,17 @@ from shim.admin.background import unsupported
 from shim.admin.configs import AlterConfigOpType, ConfigEntry, ConfigResource
 from shim.admin.failures import one_by_one
 from shim.admin.resources import ResourceType
-from shim.admin.topic_configs import RETENTION, check_names, describe_config, retention_ms
+from shim.admin.topic_configs import KEEP_TIMES, check_names, default_keep_time, describe_config, keep_time
 from shim.client.metadata import unknown_topic
 from shim.client.request import Deadline, bound
 from shim.errors import KafkaError, KafkaException
 from shim.protocol.codes import Broker, Local
 from shim.protocol.integers import int32
 from shim.protocol.topic_names import flaw
+from shim.store import keep_times
 from shim.store import topics as store
+from shim.store.keep_times import KeepTime, KeepTimes
 from shim.store.pool import Connection
-from shim.store.topics import WEEK_MS
 
 _BROKER_LESS = "only topics have a configuration; the server's is Postgres' own"
 
@@ -48,7 +49,8 @@ class ConfigCalls(Asking):
         def read(conn: Connection) -> Mapping[ConfigResource, object]:
             _refuse_repeated(resources)
             found = store.describe_topics(conn, self._texts.topics, names)
-            return {one: _described(one, found) for one in resources}
+            times = keep_times.read(conn, self._texts.keep_times, names)
+            return {one: _described(one, found, times) for one in resources}
 
         return self._read_each(resources, self._deadline(request_timeout), read)
 
@@ -60,7 +62,10 @@ class ConfigCalls(Asking):
         request_timeout: float | None = None,
         broker: int = -1,
     ) -> dict[ConfigResource, Future[None]]:
-        """Changes what each resource's ``incremental_configs`` say: of a topic its ``retention.ms``.
+        """Changes what each resource's ``incremental_configs`` say: of a topic how long what it holds is kept.
+
+        That is ``retention.ms``, and for finished jobs ``shim.completed.retention.ms`` and
+        ``shim.failed.retention.ms``.
 
         Args:
             resources: which topics.
@@ -111,7 +116,7 @@ class ConfigCalls(Asking):
     def _alter(
         self,
         resources: list[ConfigResource],
-        wanted: Callable[[ConfigResource], int | None],
+        wanted: Callable[[ConfigResource], Mapping[KeepTime, int | None]],
         deadline: Deadline,
         dry: bool,
     ) -> dict[ConfigResource, Future[None]]:
@@ -119,10 +124,10 @@ class ConfigCalls(Asking):
             if resource.restype is not ResourceType.TOPIC:
                 raise KafkaException(unsupported(_BROKER_LESS))
             _refuse_name(resource.name)
-            retention = wanted(resource)
+            times = wanted(resource)
             with conn.transaction(force_rollback=dry):
                 bound(conn, deadline)
-                store.set_retention(conn, self._texts.topics, resource.name, retention)
+                keep_times.change(conn, self._texts.keep_times, resource.name, times)
 
         def alter_all(conn: Connection) -> Mapping[ConfigResource, object]:
             _refuse_repeated(resources)
@@ -166,38 +171,47 @@ def _refuse_name(topic: str) -> None:
         raise KafkaException(KafkaError(Broker.TOPIC_EXCEPTION, why))
 
 
-def _described(resource: ConfigResource, found: Mapping[str, store.TopicFacts]) -> object:
+def _described(
+    resource: ConfigResource, found: Mapping[str, store.TopicFacts], times: Mapping[str, KeepTimes]
+) -> object:
     if resource.restype is not ResourceType.TOPIC:
         return unsupported(_BROKER_LESS)
-    if resource.name not in found:
+    if resource.name not in found or resource.name not in times:
         return unknown_topic(resource.name)
-    return describe_config(found[resource.name])
+    return describe_config(found[resource.name], times[resource.name])
 
 
-def _incremental(resource: ConfigResource) -> int | None:
-    """Returns the retention that a resource's entries ask for."""
+def _incremental(resource: ConfigResource) -> dict[KeepTime, int | None]:
+    """Returns the keep-times that a resource's entries ask for."""
     entries = {entry.name: entry for entry in resource.incremental_configs}
     if len(entries) < len(resource.incremental_configs):
         raise KafkaException(KafkaError(Local.INVALID_ARG, "Duplicate ConfigEntry found"))
     _refuse_others(entries)
-    entry = entries[RETENTION]
+    return {KEEP_TIMES[name]: _changed(entry) for name, entry in entries.items()}
+
+
+def _changed(entry: ConfigEntry) -> int | None:
     if entry.incremental_operation is AlterConfigOpType.DELETE:
-        return WEEK_MS
+        return default_keep_time(entry.name)
     if entry.incremental_operation is not AlterConfigOpType.SET:
         operation = entry.incremental_operation.name if entry.incremental_operation else None
-        text = f"Can't {operation} to key {RETENTION} because its type is not LIST."
+        text = f"Can't {operation} to key {entry.name} because its type is not LIST."
         raise KafkaException(KafkaError(Broker.INVALID_CONFIG, text))
-    return retention_ms(str(entry.value))
+    return keep_time(entry.name, str(entry.value))
 
 
-def _whole(resource: ConfigResource) -> int | None:
-    """Returns the retention of a configuration that is given as a whole."""
-    _refuse_others(resource.set_config_dict)
-    return retention_ms(str(resource.set_config_dict.get(RETENTION, WEEK_MS)))
+def _whole(resource: ConfigResource) -> dict[KeepTime, int | None]:
+    """Returns the keep-times of a configuration that is given as a whole."""
+    given = resource.set_config_dict
+    _refuse_others(given)
+    return {
+        column: keep_time(name, str(given[name])) if name in given else default_keep_time(name)
+        for name, column in KEEP_TIMES.items()
+    }
 
 
 def _refuse_others(names: Iterable[str]) -> None:
     check_names(names)
-    others = sorted(set(names) - {RETENTION})
+    others = sorted(set(names) - KEEP_TIMES.keys())
     if others:
         raise KafkaException(unsupported(f"{', '.join(others)} cannot be changed here"))

@@ -17,6 +17,7 @@ from shim.config.settings import Severity
 from shim.errors import KafkaError, KafkaException
 from shim.model import Node, TopicCollection, TopicPartitionInfo, Uuid
 from shim.protocol.codes import Broker, Local
+from shim.store import keep_times
 from shim.store import topics as store
 from shim.store.pool import Connection
 from shim.store.rights import read_rights
@@ -39,7 +40,8 @@ class TopicCalls(Asking):
         """Makes topics.
 
         Args:
-            new_topics: what to make. Of a topic's configuration ``retention.ms`` counts, and ``shim.partitioner``.
+            new_topics: what to make. Of a topic's configuration these count: ``retention.ms``,
+                ``shim.completed.retention.ms``, ``shim.failed.retention.ms`` and ``shim.partitioner``.
             operation_timeout: checked; an answer comes when the topic is there.
             request_timeout: how many seconds an answer may take; ``socket.timeout.ms`` by default.
             validate_only: whether to find out only what would become of it.
@@ -177,8 +179,9 @@ class TopicCalls(Asking):
                 new.topic,
                 self._settings.topic_partitions if new.num_partitions == -1 else new.num_partitions,
                 partitioner=config.partitioner,
-                retention_ms=config.retention_ms,
             )
+            if made and config.keep_times:
+                keep_times.change(conn, self._texts.keep_times, new.topic, config.keep_times)
         if not made:
             raise KafkaException(KafkaError(Broker.TOPIC_ALREADY_EXISTS, f"Topic '{new.topic}' already exists."))
 

@@ -9,11 +9,26 @@ from shim.admin.background import unsupported
 from shim.admin.configs import ConfigEntry, ConfigSource
 from shim.errors import KafkaError, KafkaException
 from shim.protocol.codes import Broker
+from shim.store.keep_times import FOR_EVER_MS, KeepTime, KeepTimes
 from shim.store.partitioner import DEFAULT, NAMES
 from shim.store.topics import WEEK_MS, TopicFacts
 
 RETENTION = "retention.ms"
+COMPLETED_RETENTION = "shim.completed.retention.ms"
+FAILED_RETENTION = "shim.failed.retention.ms"
 PARTITIONER = "shim.partitioner"
+
+KEEP_TIMES: Mapping[str, KeepTime] = MappingProxyType(
+    {
+        RETENTION: "retention_ms",
+        COMPLETED_RETENTION: "completed_retention_ms",
+        FAILED_RETENTION: "failed_retention_ms",
+    }
+)
+"""What can be changed at any time, and which column holds it."""
+
+AS_THE_LOG = -2
+"""A job's keep-time that is whatever ``retention.ms`` says; Kafka's own word for it in ``local.retention.ms``."""
 
 FIXED = MappingProxyType({"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "retention.bytes": "-1"})
 """What cannot be otherwise here: asking for another value is refused."""
@@ -65,12 +80,12 @@ class TopicConfig:
     """What a new topic's configuration asks for.
 
     Attributes:
-        retention_ms: how long rows are kept; None for ever.
+        keep_times: how long what it holds is kept, as far as the configuration says.
         partitioner: how keys find their partition.
         unused: the entries that have no effect here.
     """
 
-    retention_ms: int | None
+    keep_times: Mapping[KeepTime, int | None]
     partitioner: str
     unused: tuple[str, ...]
 
@@ -90,37 +105,56 @@ def read_config(config: Mapping[str, object]) -> TopicConfig:
     if partitioner not in NAMES:
         raise _invalid(PARTITIONER, partitioner, f"String must be one of: {', '.join(NAMES)}")
     return TopicConfig(
-        retention_ms=retention_ms(given.get(RETENTION, str(WEEK_MS))),
+        keep_times={column: keep_time(name, given[name]) for name, column in KEEP_TIMES.items() if name in given},
         partitioner=partitioner,
         unused=tuple(sorted(given.keys() & UNUSED)),
     )
 
 
-def retention_ms(value: str) -> int | None:
-    """Returns what a value of ``retention.ms`` means; None is for ever."""
+def keep_time(name: str, value: str) -> int | None:
+    """Returns what is stored for the value of a keep-time.
+
+    ``-1`` is for ever, and for jobs ``-2`` is as long as ``retention.ms`` says.
+    """
+    least = -1 if name == RETENTION else AS_THE_LOG
     if not _LONG.fullmatch(value) or abs(int(value)) > _LARGEST:
-        raise _invalid(RETENTION, value, "Not a number of type LONG")
-    if int(value) < -1:
-        raise _invalid(RETENTION, value, "Value must be at least -1")
-    return None if int(value) == -1 else int(value)
+        raise _invalid(name, value, "Not a number of type LONG")
+    if int(value) < least:
+        raise _invalid(name, value, f"Value must be at least {least}")
+    if int(value) == least:
+        return None
+    return FOR_EVER_MS if int(value) == -1 else int(value)
+
+
+def default_keep_time(name: str) -> int | None:
+    """Returns what is stored where nobody has decided."""
+    return WEEK_MS if name == RETENTION else None
 
 
 def check_names(names: Iterable[str]) -> None:
     """Raises KafkaException for a name that Kafka does not know either."""
     for name in names:
-        if name not in UNUSED and name not in FIXED and name not in {RETENTION, PARTITIONER}:
+        if name not in UNUSED and name not in FIXED and name not in KEEP_TIMES and name != PARTITIONER:
             raise KafkaException(KafkaError(Broker.INVALID_CONFIG, f"Unknown topic config name: {name}"))
 
 
-def describe_config(topic: TopicFacts) -> dict[str, ConfigEntry]:
+def describe_config(topic: TopicFacts, times: KeepTimes) -> dict[str, ConfigEntry]:
     """Returns the entries of a topic's configuration that mean something here."""
-    retention = -1 if topic.retention_ms is None else topic.retention_ms
     entries = [
-        _entry(RETENTION, str(retention), str(WEEK_MS)),
+        _entry(RETENTION, _told(times.retention_ms, none=-1), str(WEEK_MS)),
+        _entry(COMPLETED_RETENTION, _told(times.completed_retention_ms, none=AS_THE_LOG), str(AS_THE_LOG)),
+        _entry(FAILED_RETENTION, _told(times.failed_retention_ms, none=AS_THE_LOG), str(AS_THE_LOG)),
         _entry(PARTITIONER, topic.partitioner, DEFAULT, read_only=True),
         *(_entry(name, value, value, read_only=True) for name, value in FIXED.items()),
     ]
     return {entry.name: entry for entry in entries}
+
+
+def _told(stored: int | None, *, none: int) -> str:
+    """What is told of a keep-time, by what is stored."""
+    if stored is None:
+        return str(none)
+    return "-1" if stored == FOR_EVER_MS else str(stored)
 
 
 def _entry(name: str, value: str, default: str, *, read_only: bool = False) -> ConfigEntry:

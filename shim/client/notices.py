@@ -10,6 +10,7 @@ from shim.client.inbox import Inbox, Notice
 from shim.config.settings import Settings, Severity
 from shim.errors import KafkaError
 from shim.protocol.codes import Local
+from shim.store.meter import meter
 
 _AWAY = frozenset({Local.TRANSPORT, Local.RESOLVE, Local.SSL, Local.AUTHENTICATION})
 
@@ -31,6 +32,8 @@ class Notices:
 
     def trouble(self, error: KafkaError) -> None:
         """Tells of a failure that will be tried again; the same one is told once, until things go well again."""
+        meter.count("errors", error.name())
+        meter.mark("error")
         known, self._trouble = self._trouble, (error.code(), error.str())
         if known == self._trouble:
             return

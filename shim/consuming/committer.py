@@ -14,6 +14,7 @@ from shim.errors import KafkaError, from_postgres
 from shim.protocol.codes import Broker
 from shim.store import offsets
 from shim.store.fetch import TP
+from shim.store.meter import meter
 from shim.store.offsets import Commit, CommitResult, Connection, Texts
 from shim.store.part import Part
 from shim.store.pool import Pool
@@ -88,9 +89,11 @@ def commit(conn: Connection, texts: Texts, fence: Fence, partitions: list[TopicP
     Raises:
         psycopg.Error: what Postgres refused.
     """
+    began = monotonic()
     commits = [_commit(one, fence) for one in partitions if one.offset >= 0]
     instance_id = fence.instance_id
     results = offsets.commit(conn, texts, fence.group_id, fence.member_id, commits, instance_id=instance_id)
+    meter.time("commit", monotonic() - began)
     return _outcome(partitions, {tp: _error(result) for tp, result in results.items()})
 
 

@@ -24,6 +24,7 @@ from shim.protocol.codes import Broker, Local
 from shim.protocol.constants import OFFSET_INVALID
 from shim.store import groups, isolation
 from shim.store.fetch import TP
+from shim.store.meter import meter
 from shim.topic_partition import TopicPartition
 
 Caller = psycopg.Connection[Any]
@@ -243,6 +244,7 @@ class Commits:
             self._landed.notify_all()
 
     def _note(self, outcome: Outcome) -> None:
+        meter.count("consumer_commits", "ok" if outcome.error is None else outcome.error.name())
         for one in outcome.partitions:
             if one.error is None and one.offset >= 0:
                 self._assigned.committed((one.topic, one.partition), one.offset)

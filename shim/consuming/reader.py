@@ -1,7 +1,7 @@
 """Reads ahead in the partitions that a consumer is assigned, and hands out one message after another."""
 
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice, takewhile
 from operator import itemgetter
@@ -21,12 +21,14 @@ from shim.protocol.codes import Broker, Local
 from shim.protocol.constants import OFFSET_INVALID, OFFSET_STORED
 from shim.store import fetch, offsets
 from shim.store.fetch import TP, Head, Mark, Place
+from shim.store.meter import meter
 from shim.store.offsets import Connection
 from shim.store.records import Record
 from shim.store.watcher import Snapshot
 
 _message = Message.from_record
 _size = itemgetter(Record._fields.index("size"))
+_topic = itemgetter(Record._fields.index("topic"))
 _OUT_OF_RANGE = f"fetch failed due to requested offset not available on the broker: {Broker.OFFSET_OUT_OF_RANGE.text}"
 _NOTHING_COMMITTED = f"no previously committed offset available: {Local.NO_OFFSET.text}"
 
@@ -244,6 +246,7 @@ class Reader:
         first = self._turns % len(behind)
         self._turns += 1
         asked = [*behind[first:], *behind[:first]]
+        began = monotonic()
         records = fetch.fetch(
             conn,
             self._database.fetching,
@@ -253,6 +256,8 @@ class Reader:
             per_partition=self._portion.per_partition(len(asked)),
         )
         now = monotonic()
+        meter.time("fetch", now - began)
+        meter.count_each("consumer_messages", Counter(map(_topic, records)))
         self._portion.learn(len(records), max(map(_size, records), default=0), now - self._fetched_at)
         self._fetched_at = now
         found = _by_partition(records, asked)

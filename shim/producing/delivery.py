@@ -1,7 +1,8 @@
 """Delivery reports: what became of messages, as it is told to the application in its own thread."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from operator import length_hint
+from operator import itemgetter, length_hint
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -12,8 +13,10 @@ from shim.producing.outbox import Outbox, Parcel
 from shim.producing.outgoing import ON_DELIVERY, SIZE, OnDelivery, Row, size_of
 from shim.protocol.codes import Local
 from shim.protocol.constants import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE
+from shim.store.meter import meter
 
 _NO_OFFSET = -1001
+_topic = itemgetter(0)
 _NO_TIMESTAMP = (TIMESTAMP_NOT_AVAILABLE, -1)
 
 
@@ -129,6 +132,7 @@ class Reporter:
         rows, drafts = parcel.rows, parcel.drafts
         if not self._outbox.settle(parcel):
             return
+        meter.count_each("producer_messages", Counter(map(_topic, rows)))
         if self._only_errors:
             self._release(len(rows), size_of(rows))
             self._inbox.wake()
@@ -152,6 +156,8 @@ class Reporter:
 
     def failed(self, rows: Sequence[Row], error: KafkaError) -> None:
         """Reports that messages, which no parcel holds any more, were not stored, and why."""
+        if rows:
+            meter.count("producer_errors", error.name(), by=len(rows))
         heard = self._heard(rows)
         if heard:
             self._post(rows, heard, Failed(error))

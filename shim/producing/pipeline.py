@@ -7,7 +7,7 @@ the original loses them, and the log says so.
 import atexit
 import os
 import weakref
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import inf
 from time import monotonic
 
@@ -25,6 +25,7 @@ from shim.producing.statistics import ProducerStatistics
 from shim.producing.unique_sender import UniqueSender
 from shim.protocol.codes import Local
 from shim.store import unique
+from shim.store.meter import meter
 from shim.store.notify import announce
 from shim.store.pool import pool_for
 from shim.store.statements import Schemas
@@ -76,6 +77,7 @@ class Pipeline:
         self._statistics_due = self._started + (settings.statistics_interval_s or inf)
         self._tick_due = 0.0
         _alive.add(self)
+        meter.attend(self)
 
     def renew(self) -> None:
         """Begins anew in a forked child, empty; what the parent queued stays with the parent."""
@@ -87,6 +89,10 @@ class Pipeline:
 
     def __len__(self) -> int:
         return len(self.outbox) + len(self._inbox)
+
+    def gauges(self) -> Mapping[str, float]:
+        """Returns how many messages are queued, or reported and not yet served."""
+        return {"producer_queue_messages": len(self)}
 
     def poll(self, seconds: float) -> int:
         """Serves what waits for the application, or the first that comes; returns how much that was."""

@@ -7,6 +7,7 @@ whose reply was lost has happened is asked of Postgres, never guessed.
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, ClassVar, Protocol
 
 import psycopg
@@ -23,6 +24,7 @@ from shim.store import append
 from shim.store.append import Appended, Connection, Refusal
 from shim.store.bounds import SynchronousCommit
 from shim.store.errors import AsynchronousCommitError, SequencerError, StoreError, UnknownPartitionError
+from shim.store.meter import meter
 from shim.store.part import Part
 from shim.store.pool import Pool
 from shim.store.topics import Texts, UnknownTopicError
@@ -282,12 +284,14 @@ class Sender(Part):
             self._reserved = place
             self.on_room()
 
+        began = monotonic()
         try:
             appended = self.way.append(conn, self._texts, parcel.drafts, reserved, synchronous_commit=wanted)
         except (psycopg.Error, StoreError) as failure:
             if not conn.closed and _definite(failure):
                 self._reserved = None
             raise
+        meter.time("append", monotonic() - began)
         return appended.offsets
 
     def _find_out(self, parcel: Parcel, reserved: Uncertain) -> bool:

@@ -13,6 +13,7 @@ import psycopg
 
 from shim.client.database import Database
 from shim.config.settings import Settings
+from shim.sharing.counting import count_settled
 from shim.sharing.flight import Place, Settling
 from shim.sharing.leases import Lease, Leases
 from shim.store import bounds, claims, settlements, topics, transactional
@@ -236,6 +237,7 @@ class Claimer:
     def _ended(self, settling: Settling, held: Iterable[int]) -> None:
         self.leases.end(settling.lease, settling.places)
         kept = set(held)
+        count_settled(settling, kept)
         settled = [place for job_id, place in settling.places.items() if job_id in kept]
         lost = [place for job_id, place in settling.places.items() if job_id not in kept]
         self.outcomes.append(Outcome(settled, lost))

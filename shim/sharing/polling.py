@@ -4,7 +4,7 @@ All of it runs in the application's thread. Nothing holds a connection while the
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from math import inf
@@ -25,6 +25,7 @@ from shim.sharing.claimer import Claimer, Delivery, OrderedError
 from shim.sharing.flight import RELEASED_AT_ONCE, Flight, Place, Settling
 from shim.sharing.leases import renewer_for
 from shim.store.claims import OwnedError
+from shim.store.meter import meter
 from shim.store.part import backoff
 from shim.store.retention import sweeper_for
 from shim.store.watcher import Snapshot
@@ -68,6 +69,11 @@ class Polling:
         self._empty_handed = 0
         self._retry_at = 0.0
         self._failures = 0
+        meter.attend(self)
+
+    def gauges(self) -> Mapping[str, float]:
+        """Returns how many jobs were handed out and are not settled."""
+        return {"share_jobs_in_flight": len(self.flight)}
 
     def renew(self) -> None:
         """Begins anew in a forked child: what is in flight is its parent's."""

@@ -6,6 +6,7 @@ whoever claims next recovers the job and counts the delivery. The token of the l
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from time import monotonic
 from typing import Any, Literal, LiteralString, NamedTuple
 
 import psycopg
@@ -13,6 +14,7 @@ from psycopg.rows import TupleRow, class_row
 
 from shim.store import topics
 from shim.store.errors import StoreError
+from shim.store.meter import meter
 from shim.store.records import Record, compact_json
 from shim.store.statements import Schemas, Statements
 
@@ -198,10 +200,15 @@ def claim(
         done: what is to be completed.
     """
     arguments = {"topic": terms.topic, "worker": worker, "limit": limit}
+    began = monotonic()
     if terms.key_order:
-        return _claim_by_key(conn, texts, arguments, done)
-    place = {"after": after.process_after, "after_id": after.id, **_ended(done)}
-    return _batch(conn.cursor(binary=True).execute(texts["claim"], {**arguments, **place}), after)
+        batch = _claim_by_key(conn, texts, arguments, done)
+    else:
+        place = {"after": after.process_after, "after_id": after.id, **_ended(done)}
+        batch = _batch(conn.cursor(binary=True).execute(texts["claim"], {**arguments, **place}), after)
+    meter.time("claim", monotonic() - began)
+    meter.count("share_claims", terms.topic, by=len(batch.jobs))
+    return batch
 
 
 def recover(conn: Connection, texts: Texts, terms: Terms, limit: int = 1000) -> Recovered:
@@ -217,7 +224,9 @@ def recover(conn: Connection, texts: Texts, terms: Terms, limit: int = 1000) -> 
     with conn.transaction():
         topics.share_gate(conn, texts, [terms.topic])
         states = [state for _, state in conn.execute(texts["recover"], arguments)]
-    return Recovered(states.count("pending"), states.count("failed"))
+    recovered = Recovered(states.count("pending"), states.count("failed"))
+    meter.count_each("recovered", recovered._asdict())
+    return recovered
 
 
 def _owns(group_id: str, terms: Terms) -> bool:

@@ -25,8 +25,9 @@ from psycopg import pq
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from shim.store.connection import APPLICATION_NAME, CONNECT_SECONDS, Connection, connect, readable
+from shim.store.meter import meter
 
-__all__ = ["Connection", "Pool", "PoolClosed", "PoolTimeout", "Running", "close_all", "pool_for"]
+__all__ = ["Connection", "Pool", "PoolClosed", "PoolTimeout", "Running", "close_all", "pool_for", "pools"]
 
 _TIMEOUT_SECONDS = 30.0
 _IDLE_SECONDS = 60.0
@@ -58,6 +59,12 @@ def pool_for(dsn: str, *, size: int = 2, application_name: str | None = None) ->
             pool = _registry.pools[dsn] = Pool(dsn, size, application_name or APPLICATION_NAME)
     pool.grow(size)
     return pool
+
+
+def pools() -> list["Pool"]:
+    """Returns this process's pools."""
+    with _registry.lock:
+        return list(_registry.pools.values())
 
 
 def close_all() -> None:
@@ -96,6 +103,11 @@ class Pool:
     def idle(self) -> int:
         """How many connections are open and not lent."""
         return len(self._stock.idle)
+
+    @property
+    def busy(self) -> int:
+        """How many connections are lent, or are being opened for somebody."""
+        return self._stock.busy
 
     @property
     def waiting(self) -> int:
@@ -163,6 +175,11 @@ class Pool:
                 found = self._parts[cls, key] = factory()
             return cast("R", found)
 
+    def parts(self, cls: type[R]) -> list[R]:
+        """Returns the running parts of a class; makes none."""
+        with self._parts_lock:
+            return [part for part in self._parts.values() if isinstance(part, cls)]
+
     def close(self) -> None:
         """Ends the parts and closes the connections; those that are lent are closed when they come back."""
         with self._parts_lock:
@@ -173,7 +190,13 @@ class Pool:
         self._stock.close()
 
     def _connect(self, timeout: float) -> Connection:
-        return connect(self.dsn, self.application_name, min(timeout, CONNECT_SECONDS))
+        try:
+            conn = connect(self.dsn, self.application_name, min(timeout, CONNECT_SECONDS))
+        except psycopg.Error:
+            meter.count("connection_errors")
+            raise
+        meter.count("connections")
+        return conn
 
 
 @dataclass(slots=True)
@@ -204,6 +227,10 @@ class _Stock:
         self.idle: list[_Lent] = []
         self.waiting: deque[threading.Event] = deque()
         self._closed = False
+
+    @property
+    def busy(self) -> int:
+        return self._size - self._free
 
     def grow(self, size: int) -> None:
         with self._lock:

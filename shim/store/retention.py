@@ -1,4 +1,11 @@
-"""Retention: rows that are older than their topic keeps them go, oldest offset first, and never behind a reader's back.
+"""Retention: what is older than its topic keeps it goes, and never behind a reader's back.
+
+A log loses its oldest rows, in the order of their offsets, by their age. Jobs, of a share group or of plain SQL, go
+once they have been finished for long enough, wherever they stand; those that are not finished stay. Who decides how
+long is `shim.store.keep_times`.
+
+No index leads to finished jobs: each job would pay for it when it is completed (5 % more WAL). The search walks a
+partition's offsets instead, a bounded piece at a time, and goes on from there.
 
 A group that still lives holds its rows until it has committed past them. One that nobody has used for as long as the
 topic keeps its rows is passed, and what it lost is told.
@@ -6,12 +13,13 @@ topic keeps its rows is passed, and what it lost is told.
 
 from collections.abc import Callable, Iterator
 from random import SystemRandom
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from shim.store import bounds, settle, topics
+from shim.store.meter import meter
 from shim.store.part import Part
 from shim.store.pool import Pool
 from shim.store.statements import Schemas, Statements
@@ -39,50 +47,94 @@ class Passed(NamedTuple):
     offsets: int
 
 
+class Removed(NamedTuple):
+    """Rows that are gone from one place, as an account of the place needs to know it.
+
+    Attributes:
+        topic: the topic.
+        partition: the partition; None for jobs that never got an offset.
+        first_offset: the lowest of their offsets; None without any.
+        last_offset: the highest; of the offsets between, some may still be there.
+        rows: how many rows.
+    """
+
+    topic: str
+    partition: int | None
+    first_offset: int | None
+    last_offset: int | None
+    rows: int
+
+
 class Swept(NamedTuple):
     """What one round of retention did.
 
     Attributes:
-        deleted: how many rows are gone.
+        removed: what is gone; a place is named once for each transaction.
         passed: the groups that lost something by it.
         more: whether the round ended before the work did.
     """
 
-    deleted: int = 0
+    removed: tuple[Removed, ...] = ()
     passed: tuple[Passed, ...] = ()
     more: bool = False
 
+    @property
+    def deleted(self) -> int:
+        """How many rows are gone."""
+        return sum(one.rows for one in self.removed)
+
     def __bool__(self) -> bool:
         """Whether anything was done."""
-        return bool(self.deleted or self.passed)
+        return bool(self.removed or self.passed)
+
+    def __add__(self, other: object) -> "Swept":
+        """Returns what both did."""
+        if not isinstance(other, Swept):
+            return NotImplemented
+        return Swept(self.removed + other.removed, self.passed + other.passed, self.more or other.more)
+
+
+_NOTHING = Swept()
+
+
+class _Place(NamedTuple):
+    """Where a round removes rows, and how many it may look at."""
+
+    topic: str
+    partition: int | None
+    limit: int
 
 
 def load(schemas: Schemas) -> Texts:
     """Returns the statements that the functions of this module run."""
-    return {**topics.load(schemas), **Statements("shim.store.sql", "retention.sql", schemas)}
+    texts = (Statements("shim.store.sql", name, schemas) for name in ("retention.sql", "finished.sql"))
+    return {**topics.load(schemas), **{name: text for own in texts for name, text in own.items()}}
 
 
 def sweep(conn: Connection, statements: Texts, *, limit: int = 5000) -> Swept:
     """Removes rows of all topics that are older than their topic keeps them; one partition per transaction.
 
-    A partition loses rows in the order of their offsets, up to the first that is younger, or that a group holds, or
-    that a share group has not finished; its low watermark moves along. A topic is left alone while Kafka numbers it,
-    and while its gate is closed. One sweep at a time: while another one is at it, this returns at once.
+    A partition of a log loses rows up to the first that is younger, or that a group holds, or that somebody works on;
+    its low watermark moves along. Where a share group owns the topic, finished jobs go wherever they stand, and the
+    search goes on where the last one ended. A topic is left alone while Kafka numbers it, and while its gate is closed.
+    One sweep at a time: while another one is at it, this returns at once.
 
     Args:
         conn: a connection in autocommit, outside of any transaction.
         statements: from `load`.
-        limit: how many rows per partition at most; the round ends once as many have gone in all.
+        limit: how many rows per partition to look at, at most; the round ends once as many have gone in all.
 
     Raises:
         psycopg.Error: Postgres is gone; what was committed until then stays done.
     """
-    done = Swept()
-    for topic, partition in conn.execute(statements["due_partitions"]).fetchall():
+    done = _NOTHING
+    for topic, partition, shared in conn.execute(statements["due_partitions"]).fetchall():
         if done.deleted >= limit:
             return done._replace(more=True)
-        swept = _sweep_partition(conn, statements, topic, partition, limit)
-        done = Swept(done.deleted + swept.deleted, done.passed + swept.passed, done.more or swept.more)
+        remove = _plain if partition is None else _finished if shared else _expired
+        with conn.transaction():
+            if _may_sweep(conn, statements, topic):
+                done += remove(conn, statements, _Place(topic, partition, limit))
     return done
 
 
@@ -130,6 +182,8 @@ class Sweeper(Part):
         while more and not self.closed:
             with self._pool.connection(patience=_PATIENCE_SECONDS) as conn:
                 swept = sweep(conn, self._statements)
+            for one in swept.removed:
+                meter.count("retention_rows", one.topic, by=one.rows)
             more = swept.more
             yield swept
 
@@ -139,27 +193,66 @@ def sweeper_for(pool: Pool, schemas: Schemas, on_swept: Callable[[Swept], None] 
     return pool.part(Sweeper, lambda: Sweeper(pool, schemas, on_swept), schemas.names["queue"])
 
 
-def _sweep_partition(conn: Connection, statements: Texts, topic: str, partition: int, limit: int) -> Swept:
-    place: dict[str, object] = {"topic": topic, "partition": partition}
-    with conn.transaction():
-        bounds.bound(conn, statements)
-        gate = topics.share_gate(conn, statements, [topic]).get(topic)
-        alone = conn.execute(statements["try_sweeping"]).fetchone()
-        if gate is None or gate.sequencer == "kafka" or gate.gate == "closed" or not (alone and alone[0]):
-            return Swept()
-        found = conn.execute(statements["find_expired"], {**place, "limit": limit}).fetchone()
-        start, expired, count = found or (None, None, 0)
-        if expired is None:
-            return Swept()
-        span = {**place, "start": start, "expired": expired}
-        deleted = conn.execute(statements["delete_expired"], span).rowcount
-        passed = _move_start(conn, statements, span)
-    return Swept(deleted, passed, more=deleted > 0 and count == limit)
+def _may_sweep(conn: Connection, statements: Texts, topic: str) -> bool:
+    """Whether the topic is ours to sweep, and nobody else sweeps; both hold until the transaction ends."""
+    bounds.bound(conn, statements)
+    gate = topics.share_gate(conn, statements, [topic]).get(topic)
+    alone = conn.execute(statements["try_sweeping"]).fetchone()
+    return gate is not None and gate.sequencer == "postgres" and gate.gate == "open" and bool(alone and alone[0])
 
 
-def _move_start(conn: Connection, statements: Texts, span: dict[str, object]) -> tuple[Passed, ...]:
-    (first,) = conn.execute(statements["first_left"], span).fetchone() or (None,)
-    target = {**span, "start_offset": cast("int", span["expired"]) + 1 if first is None else first}
-    passed = tuple(Passed(*row) for row in conn.execute(statements["passed_groups"], target))
-    conn.execute(statements["move_start"], target)
-    return passed
+def _expired(conn: Connection, statements: Texts, place: _Place) -> Swept:
+    """Removes the oldest rows of a partition of a log."""
+    found = conn.execute(statements["find_expired"], _held(conn, statements, place)).fetchone()
+    start, expired, count = found or (None, None, 0)
+    if expired is None:
+        return _NOTHING
+    span = {**place._asdict(), "start": start, "expired": expired}
+    swept = _removed(conn, statements, place, _offsets(conn.execute(statements["delete_expired"], span)))
+    _move_start(conn, statements, place, start, expired)
+    return swept._replace(more=bool(swept) and count == place.limit)
+
+
+def _finished(conn: Connection, statements: Texts, place: _Place) -> Swept:
+    """Removes finished jobs from the next rows of a partition that a share group owns."""
+    found = conn.execute(statements["find_finished"], _held(conn, statements, place)).fetchone()
+    start, ids, go_on, is_done = found or (0, [], 0, True)
+    offsets = _offsets(conn.execute(statements["delete_finished"], {"ids": ids})) if ids else []
+    if offsets:
+        _move_start(conn, statements, place, start, offsets[-1])
+    conn.execute(statements["move_swept"], {**place._asdict(), "swept_offset": 0 if is_done else go_on})
+    # What is kept is passed by slowly, so that a queue full of it costs little.
+    return _removed(conn, statements, place, offsets)._replace(more=bool(offsets) and not is_done)
+
+
+def _plain(conn: Connection, statements: Texts, place: _Place) -> Swept:
+    """Removes finished jobs that never got an offset."""
+    rows = conn.execute(statements["delete_plain"], place._asdict()).rowcount
+    removed = (Removed(place.topic, None, None, None, rows),) if rows else ()
+    return Swept(removed, more=rows == place.limit)
+
+
+def _held(conn: Connection, statements: Texts, place: _Place) -> dict[str, object]:
+    (held_from,) = conn.execute(statements["held_from"], place._asdict()).fetchone() or (None,)
+    return {**place._asdict(), "held_from": held_from}
+
+
+def _offsets(deleted: psycopg.Cursor[TupleRow]) -> list[int]:
+    return sorted(row[0] for row in deleted)
+
+
+def _removed(conn: Connection, statements: Texts, place: _Place, offsets: list[int]) -> Swept:
+    """Accounts for rows that are gone, and for the groups that had not read them."""
+    if not offsets:
+        return _NOTHING
+    removed = Removed(place.topic, place.partition, offsets[0], offsets[-1], len(offsets))
+    passed = conn.execute(statements["passed_groups"], {**place._asdict(), "offsets": offsets})
+    return Swept((removed,), tuple(Passed(*row) for row in passed))
+
+
+def _move_start(conn: Connection, statements: Texts, place: _Place, start: int, last: int) -> None:
+    """Moves the low watermark to the first row up to the last one that went, or behind it."""
+    (first,) = conn.execute(
+        statements["first_left"], {**place._asdict(), "start": start, "expired": last}
+    ).fetchone() or (None,)
+    conn.execute(statements["move_start"], {**place._asdict(), "start_offset": last + 1 if first is None else first})

@@ -347,15 +347,6 @@ def advance_start(conn: Connection, statements: Texts, topic: str, partition: in
     return start
 
 
-def set_retention(conn: Connection, statements: Texts, topic: str, retention_ms: int | None) -> None:
-    """Decides how long a topic's rows are kept after they were created; None for ever.
-
-    Raises:
-        UnknownTopicError: the topic is not registered.
-    """
-    _change(conn, statements["set_retention"], topic, {"retention_ms": retention_ms})
-
-
 def describe_topics(conn: Connection, statements: Texts, topics: Sequence[str] | None) -> dict[str, TopicFacts]:
     """Returns what clients are told of these topics, or of all for None, by name; unknown ones are left out."""
     arguments = {"topics": None if topics is None else list(topics)}

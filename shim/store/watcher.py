@@ -20,7 +20,7 @@ from shim.store.errors import StoreError
 from shim.store.fetch import TP, Head
 from shim.store.notify import Listener, channel_of
 from shim.store.part import Part
-from shim.store.pool import Pool
+from shim.store.pool import Pool, pools
 from shim.store.statements import Schemas, Statements
 from shim.store.topics import UnknownTopicError
 
@@ -65,6 +65,11 @@ class Snapshot(NamedTuple):
 def watcher_for(pool: Pool, schemas: Schemas) -> "Watcher":
     """Returns this process's watcher of a queue; the first call makes it."""
     return pool.part(Watcher, lambda: Watcher(pool, schemas), schemas.names["queue"])
+
+
+def watchers() -> list["Watcher"]:
+    """Returns this process's watchers, of all queues; makes none."""
+    return [watcher for pool in pools() for watcher in pool.parts(Watcher)]
 
 
 class Watcher(Part):
@@ -145,6 +150,16 @@ class Watcher(Part):
         self._ask()
         return self._snapshot
 
+    @property
+    def well(self) -> bool:
+        """Whether the last look went well; asks for none."""
+        return self._snapshot.error is None
+
+    @property
+    def hinted(self) -> bool:
+        """Whether other processes' announcements arrive."""
+        return self._listener is not None and self._listener.believed
+
     def wait(self, version: int, timeout: float) -> Snapshot:
         """Waits until what is seen is no longer what it was at ``version``, and returns what was seen last.
 
@@ -200,9 +215,8 @@ class Watcher(Part):
         self._publish(self._snapshot, error)
 
     def _longest_pause(self) -> float:
-        hinted = self._listener is not None and self._listener.believed
         quiet = time.monotonic() - self._news_at > _QUIET_SECONDS
-        return max(_QUIET_PAUSE, _LONGEST_PAUSE) if hinted and quiet else _LONGEST_PAUSE
+        return max(_QUIET_PAUSE, _LONGEST_PAUSE) if self.hinted and quiet else _LONGEST_PAUSE
 
     def _topics(self) -> frozenset[str]:
         with self._news_lock:

@@ -101,9 +101,15 @@ def test_commands_that_need_no_kafka_run_without_its_client(migrated_url: str) -
     assert without(*KAFKA, arguments=("schema", "sql")).returncode == 0
     assert without(*KAFKA, arguments=("init", "--dsn", migrated_url)).returncode == 0
     assert without(*KAFKA, arguments=("gate", "status", "--dsn", migrated_url)).returncode == 0
-    ran = without(*KAFKA, arguments=("doctor", "--dsn", migrated_url))
+    assert without(*KAFKA, arguments=("schema", "check", "--dsn", migrated_url)).returncode == 0
+    for action in ("list", "retry", "discard", "purge"):
+        ran = without(*KAFKA, arguments=("jobs", action, "--topic", "emails", "--dsn", migrated_url))
+        assert ran.returncode == 0, ran.stderr
+    assert without(*KAFKA, arguments=("jobs", "show", "--id", "1", "--dsn", migrated_url)).returncode == 3
+    ran = without(*KAFKA, "prometheus_client", arguments=("doctor", "--dsn", migrated_url))
     assert ran.returncode == 0, ran.stdout
     assert "not installed" in ran.stdout
+    assert "oldest transaction" in ran.stdout
 
 
 def test_doctor_says_what_to_install_when_kafka_is_configured(migrated_url: str) -> None:

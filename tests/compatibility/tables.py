@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import shim
-from shim.admin.topic_configs import FIXED, PARTITIONER, RETENTION, UNUSED
+from shim.admin.topic_configs import COMPLETED_RETENTION, FAILED_RETENTION, FIXED, PARTITIONER, RETENTION, UNUSED
 from shim.config.properties import PROPERTIES, Applies, Property, Verdict
 from shim.config.properties.own import OWN
 from shim.protocol.codes import Broker, Local
@@ -40,7 +40,13 @@ def properties() -> Iterator[str]:
 def topic_configs() -> Iterator[str]:
     """Every entry of a topic's configuration."""
     rows = [
-        (f"`{RETENTION}`", "same", "how long rows are kept; `-1` is for ever"),
+        (f"`{RETENTION}`", "same", "how long a log's rows are kept; `-1` is for ever"),
+        (
+            f"`{COMPLETED_RETENTION}`",
+            "ours",
+            "how long a completed job is kept; `-2`, the default, is as `retention.ms` says, `-1` is for ever",
+        ),
+        (f"`{FAILED_RETENTION}`", "ours", "the same for a job that has failed for good"),
         (f"`{PARTITIONER}`", "ours", "how keys find their partition; decided when the topic is made"),
         *((f"`{name}`", "refused", f"always `{value}`") for name, value in FIXED.items()),
     ]

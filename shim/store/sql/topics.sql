@@ -165,12 +165,6 @@ where id = any(array(select id from doomed));
 delete from /*queue.*/job_queue
 where topic = %(topic)s and partition = %(partition)s and log_offset < %(before)s;
 
--- name: set_retention
--- How long a topic's rows are kept; null for ever.
-update /*queue.*/job_topic
-set retention_ms = %(retention_ms)s
-where topic = %(topic)s;
-
 -- name: describe_topics
 -- What clients are told of topics; null for all of them.
 select topic, topic_id, partitions, partitioner, sequencer, gate, keep_value, retention_ms

@@ -1,9 +1,12 @@
-"""The queries of playbooks/monitoring.md, run from the page by a role that may only read."""
+"""The queries of playbooks/monitoring.md, run from the page by a role that may only read; its programs run too."""
 
 import re
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client import REGISTRY
 
 from migrator.postgres import Connection
 from shim.store import topics
@@ -11,6 +14,7 @@ from shim.store.schema import Line
 
 PAGE = (Path(__file__).parents[3] / "playbooks" / "monitoring.md").read_text()
 QUERIES = dict(re.findall(r"```sql\n-- ([\w ]+)\n(.*?);\n```", PAGE, re.DOTALL))
+KEEPING, METRICS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 ROWS = """
 insert into job_queue (payload, topic, partition, log_offset, status, created_at, locked_at, finished_at, last_error,
   retry_count, locked_by)
@@ -56,3 +60,34 @@ def test_failures_retries_workers_and_times(reader: Connection) -> None:
     assert [row[:3] for row in rows(reader, "workers")] == [("w", "emails", 1)]
     ((topic, jobs, worked, waited),) = rows(reader, "timing")
     assert (topic, jobs, worked, waited) == ("emails", 1, [4.0] * 3, [5.0] * 3)
+
+
+def run(program: str, url: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(re.sub(r"postgresql://\w+@db.example.com/app", url, program), names)  # noqa: S102  the page's own
+    return names
+
+
+def test_keep_times_are_changed_as_the_page_says(migrated: Connection, migrated_url: str, line: Line) -> None:
+    topics.create_topic(migrated, topics.load(line.schemas), "emails", 1)
+    run(KEEPING, migrated_url)
+    assert migrated.execute(QUERIES["keep times"]).fetchall() == [("emails", None, 604_800_000, None, 604_800_000)]
+
+
+def test_metrics_are_served_as_the_page_says(migrated: Connection, migrated_url: str, line: Line) -> None:
+    topics.create_topic(migrated, topics.load(line.schemas), "emails", 1)
+    migrated.execute(ROWS)
+    before = set(REGISTRY._collector_to_names)  # noqa: SLF001  the only way to take away what the page registers
+    served = run(METRICS.replace("start_http_server(9000)", "server, _ = start_http_server(0)"), migrated_url)["server"]
+    try:
+        with urlopen(f"http://127.0.0.1:{served.server_port}/metrics") as answer:
+            text = answer.read().decode()
+    finally:
+        served.shutdown()
+        served.server_close()
+        for collector in set(REGISTRY._collector_to_names) - before:  # noqa: SLF001  the same
+            REGISTRY.unregister(collector)
+    assert 'shim_queue_jobs{state="due",topic="emails"} 1.0' in text
+    told = set(re.findall(r"^# TYPE (shim_\w+)", text, re.MULTILINE))
+    on_the_page = set(re.findall(r"`(shim_\w+)`", PAGE))
+    assert told == on_the_page

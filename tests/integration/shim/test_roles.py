@@ -7,7 +7,7 @@ import pytest
 
 from migrator import postgres
 from migrator.postgres import Connection
-from shim.store import append, claims, retention, schema, sequence, settle, settlements, topics
+from shim.store import append, claims, keep_times, retention, schema, sequence, settle, settlements, topics
 from shim.store import roles as store_roles
 from shim.store.schema import Line
 from shim.store.values import View
@@ -99,7 +99,7 @@ def test_the_store_asks_for_no_more_than_its_roles_may(
         assert topics.describe_topics(migrated, texts, None)
         assert topics.cluster_id(migrated, texts)
     migrated.execute("set role job_queue_migrator")
-    topics.set_retention(migrated, texts, "emails", None)
+    keep_times.change(migrated, keep_times.load(line.schemas), "emails", {"retention_ms": None})
     topics.grow_topic(migrated, texts, "emails", 2)
     assert topics.advance_start(migrated, texts, "emails", 0, -1) == 2
     assert topics.delete_topic(migrated, texts, "emails")

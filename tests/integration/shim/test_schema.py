@@ -142,7 +142,7 @@ def first_release(conn: Connection, line: Line) -> None:
 
 def test_queue_of_the_first_release_goes_on(empty: Connection, migrated: Connection, line: Line) -> None:
     first_release(empty, line)
-    assert [one.version for one in schema.upgrade(empty, line)] == [2, 3, 4]
+    assert schema.upgrade(empty, line) == line.migrations[1:]
     assert catalog(empty, "public") == catalog(migrated, "public")
     assert empty.execute("select partition, start_offset, next_offset from job_partition order by 1").fetchall() == [
         (0, 0, 10),
@@ -199,7 +199,7 @@ def test_upgrade_waits_its_turn_and_nobody_waits_long_behind_it(
                 tries += 1
             assert not applied
         upgrading.join(60)
-    assert applied == [2, 3, 4]
+    assert applied == [one.version for one in line.migrations[1:]]
 
 
 def test_column_that_a_killed_upgrade_left_is_found(empty: Connection, migrated: Connection, line: Line) -> None:

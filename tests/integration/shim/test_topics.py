@@ -205,15 +205,6 @@ def test_a_record_that_somebody_works_on_is_waited_for(migrated: Connection, tex
     assert migrated.execute(ROWS).fetchall() == [(0, 3), (0, 4)]
 
 
-def test_retention_of_a_topic(migrated: Connection, texts: Texts) -> None:
-    topics.create_topic(migrated, texts, "emails", 1)
-    for retention_ms in (None, 0, 2**63 - 1):
-        topics.set_retention(migrated, texts, "emails", retention_ms)
-        assert topics.describe_topics(migrated, texts, None)["emails"].retention_ms == retention_ms
-    with pytest.raises(UnknownTopicError):
-        topics.set_retention(migrated, texts, "nobody", None)
-
-
 def test_the_clusters_id_stays(migrated: Connection, texts: Texts) -> None:
     found = topics.cluster_id(migrated, texts)
     assert len(found) == 22
