@@ -18,9 +18,9 @@ from shim.message import Headers
 from shim.producing.joining import join
 from shim.producing.outgoing import (
     ANY_PARTITION,
-    HEADERS,
     QUEUED_AT,
     SIZE,
+    TERMS,
     OnDelivery,
     Outgoing,
     Row,
@@ -330,7 +330,7 @@ class Producer:
         while True:
             self._pipeline.make_room()
             try:
-                return self._put((*message[:QUEUED_AT], monotonic(), *message[HEADERS:]))
+                return self._put((*message[:QUEUED_AT], monotonic(), *message[TERMS:]))
             except BufferError:
                 if message[SIZE] > self._settings.queue_max_bytes or monotonic() > deadline:
                     raise

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from typing import Any, Self, overload
 
+from shim.producing.outgoing import Terms
 from shim.store.append import Draft
 
 _DRAFT: Callable[[Sequence[Any]], Draft] = partial(tuple.__new__, Draft)  # Draft's own constructor costs far more
@@ -21,14 +23,16 @@ class Drafts(Sequence[Draft]):
     topics: list[str] = field(default_factory=list)
     partitions: list[int] = field(default_factory=list)
     tails: list[bytes] = field(default_factory=list)
-    delays_us: list[int | None] = field(default_factory=list)
-    deduplication_keys: list[str | None] = field(default_factory=list)
+    terms: dict[int, Terms] = field(default_factory=dict)
+    """Of those few messages that have any, by their places."""
 
     def __len__(self) -> int:
         return len(self.tails)
 
     def __iter__(self) -> Iterator[Draft]:
-        return map(_DRAFT, zip(*self._fields, strict=True))
+        if self.terms:
+            return (self[place] for place in range(len(self)))
+        return map(_DRAFT, zip(self.topics, self.partitions, self.tails, repeat(None), repeat(None)))
 
     @overload
     def __getitem__(self, place: int) -> Draft: ...
@@ -36,28 +40,23 @@ class Drafts(Sequence[Draft]):
     def __getitem__(self, place: slice) -> Self: ...
     def __getitem__(self, place: int | slice) -> Draft | Self:
         if isinstance(place, slice):
-            return type(self)(*(values[place] for values in self._fields))
-        return Draft(*(values[place] for values in self._fields))
+            return self.pick(range(len(self))[place])
+        return Draft(self.topics[place], self.partitions[place], self.tails[place], *self.terms.get(place, ()))
 
-    def add(
-        self,
-        topic: str,
-        partition: int,
-        tail: bytes,
-        delay_us: int | None = None,
-        deduplication_key: str | None = None,
-    ) -> None:
+    def add(self, topic: str, partition: int, tail: bytes, terms: Terms | None = None) -> None:
         """Adds a draft at the end."""
+        if terms is not None:
+            self.terms[len(self.tails)] = terms
         self.topics.append(topic)
         self.partitions.append(partition)
         self.tails.append(tail)
-        self.delays_us.append(delay_us)
-        self.deduplication_keys.append(deduplication_key)
 
     def pick(self, places: Sequence[int]) -> Self:
         """Returns the drafts at some places, in that order."""
-        return type(self)(*([values[place] for place in places] for values in self._fields))
-
-    @property
-    def _fields(self) -> tuple[list[Any], ...]:
-        return self.topics, self.partitions, self.tails, self.delays_us, self.deduplication_keys
+        topics, partitions, tails = self.topics, self.partitions, self.tails
+        return type(self)(
+            [topics[place] for place in places],
+            [partitions[place] for place in places],
+            [tails[place] for place in places],
+            {new: self.terms[place] for new, place in enumerate(places) if place in self.terms} if self.terms else {},
+        )

@@ -12,10 +12,13 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
+from operator import itemgetter
 from time import monotonic, time
 
 from shim.producing.drafts import Drafts
 from shim.producing.outgoing import QUEUED_AT, SIZE, TERMS, TIMESTAMP_MS, Row, size_of
+
+_TERMS = itemgetter(TERMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +211,8 @@ class Outbox:
     def sort_out(self, parcel: Parcel) -> Parcel | None:
         """Takes the messages that have a deduplication key out of a parcel, and returns them in one of their own."""
         with self._lock:
+            if not any(map(_TERMS, parcel.rows)):
+                return None
             unique = [row for row in parcel.rows if row[TERMS] and row[TERMS][1]]
             if not unique:
                 return None

@@ -91,7 +91,7 @@ class Packing:
                 continue
             stamp = timestamp_ms or int(queued_at * 1000 + epoch_ms)
             view = views.get(place) or first_sight(value or b"")
-            drafts.add(topic, chosen, encode_tail(key, value, paired(raw), stamp, view), *(terms or ()))
+            drafts.add(topic, chosen, encode_tail(key, value, paired(raw), stamp, view), terms)
         return drafts, refused
 
     def _look_up(self, names: Collection[str]) -> Learned:

@@ -262,6 +262,29 @@ def test_what_changed_under_the_packer_is_packed_again() -> None:
     assert not parcel.packed
 
 
+def test_terms_stay_with_their_messages() -> None:
+    drafts = Drafts()
+    for number in range(4):
+        drafts.add("topic", number, b"%d" % number, (number, None) if number % 2 else None)
+    assert [draft.delay_us for draft in drafts] == [None, 1, None, 3]
+    assert [draft.delay_us for draft in drafts[1:3]] == [1, None]
+    assert [(draft.partition, draft.delay_us) for draft in drafts.pick([3, 0])] == [(3, 3), (0, None)]
+    assert drafts[2:3] == Drafts(["topic"], [2], [b"2"])
+
+
+def test_messages_with_a_deduplication_key_get_a_parcel_of_their_own() -> None:
+    outbox = Outbox(ROOMY)
+    filled(outbox, outgoing("a"), (*outgoing("b")[:TERMS], (5, None)), (*outgoing("c")[:TERMS], (None, "key")))
+    parcel = taken(outbox)
+    sorted_out = outbox.sort_out(parcel)
+    assert sorted_out is not None
+    assert (names(parcel.rows), names(sorted_out.rows), len(outbox)) == (["a", "b"], ["c"], 3)
+    assert outbox.sort_out(parcel) is None
+    assert outbox.settle(parcel)
+    assert outbox.settle(sorted_out)
+    assert len(outbox) == 0
+
+
 def test_a_forked_child_begins_empty() -> None:
     outbox = filled(Outbox(ROOMY), outgoing(), outgoing())
     taken(outbox)
