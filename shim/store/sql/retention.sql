@@ -1,6 +1,7 @@
 -- name: due_partitions
 -- What may hold something that is older than its topic keeps it, the oldest first: partitions of a log, partitions of
--- jobs that a share group owns, and, without a partition, jobs that never got an offset.
+-- jobs that a share group owns, and, without a partition, jobs that never got an offset. A delayed row of a log ages from
+-- its due time.
 with kept as materialized (
   select topic.topic, coalesce(topic.owner_kind = 'share', false) as shared, topic.retention_ms,
     least(
@@ -11,12 +12,15 @@ with kept as materialized (
 )
 select due.topic, due.partition, due.shared
 from (
-  select head.topic, head.partition, kept.shared, oldest.created_at as since,
+  select head.topic, head.partition, kept.shared, oldest.came_at as since,
     case when kept.shared then kept.finished_ms else kept.retention_ms end as keep_ms
   from kept
   join /*queue.*/job_partition as head on head.topic = kept.topic
   cross join lateral (
-    select job.created_at
+    select case
+        when isfinite(job.process_after) and not kept.shared then greatest(job.created_at, job.process_after)
+        else job.created_at
+      end as came_at
     from /*queue.*/job_queue as job
     -- From the low watermark on: below lies what VACUUM has not yet removed.
     where job.topic = head.topic and job.partition = head.partition and job.log_offset >= head.start_offset
@@ -85,7 +89,9 @@ with horizon as materialized (
   from /*queue.*/job_partition as head
   where head.topic = %(topic)s and head.partition = %(partition)s
 ), oldest as materialized (
-  select job.log_offset, job.created_at, job.status, job.process_after
+  select job.log_offset, job.status, job.process_after,
+    case when isfinite(job.process_after) then greatest(job.created_at, job.process_after) else job.created_at end
+      as came_at
   from /*queue.*/job_queue as job
   where job.topic = %(topic)s and job.partition = %(partition)s
     and job.log_offset >= (select start_offset from place) and job.log_offset < %(held_from)s
@@ -95,7 +101,7 @@ with horizon as materialized (
   select min(oldest.log_offset) as from_offset
   from oldest
   cross join horizon
-  where extract(epoch from oldest.created_at) * 1000 >= horizon.since_ms
+  where extract(epoch from oldest.came_at) * 1000 >= horizon.since_ms
     or oldest.status = 'processing'
     or oldest.status = 'pending' and oldest.process_after = 'infinity'
 )

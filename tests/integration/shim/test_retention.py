@@ -47,7 +47,8 @@ def fill(conn: Connection, texts: Texts, count: int, partition: int = 0) -> None
 
 def age(conn: Connection, before: int, partition: int = 0) -> None:
     conn.execute(
-        "update job_queue set created_at = now() - interval '2 hours' where partition = %s and log_offset < %s",
+        "update job_queue set created_at = now() - interval '2 hours', process_after = now() - interval '2 hours'"
+        " where partition = %s and log_offset < %s",
         [partition, before],
     )
 
@@ -62,6 +63,19 @@ def commit(conn: Connection, texts: Texts, group_id: str, offset: int, *, hours_
         "update job_group_offset set committed_at = now() - interval '1 hour' * %s where group_id = %s",
         [hours_ago, group_id],
     )
+
+
+def test_a_delayed_row_ages_from_its_due_time(queue: Connection, texts: Texts) -> None:
+    """It was delayed for longer than the topic keeps rows; one that is held for a person stays."""
+    queue.execute("update job_queue set process_after = created_at where log_offset < 3")
+    queue.execute("update job_queue set process_after = now() - interval '1 minute' where log_offset = 3")
+    assert retention.sweep(queue, texts).deleted == 3
+    assert left(queue)[0] == 3
+    queue.execute("update job_queue set process_after = now() - interval '61 minutes' where log_offset = 3")
+    queue.execute("update job_queue set process_after = '-infinity' where log_offset = 4")
+    queue.execute("update job_queue set process_after = 'infinity' where log_offset = 5")
+    assert retention.sweep(queue, texts).deleted == 2
+    assert left(queue)[0] == 5
 
 
 def test_what_is_old_goes_and_the_low_watermark_moves_along(queue: Connection, texts: Texts) -> None:
@@ -93,7 +107,10 @@ def test_offsets_that_never_were_are_passed_over(queue: Connection, texts: Texts
 def test_rounds_are_bounded(queue: Connection, texts: Texts) -> None:
     fill(queue, texts, 10, partition=1)
     age(queue, 10, partition=1)
-    queue.execute("update job_queue set created_at = created_at - interval '1 minute' where partition = 1")
+    queue.execute(
+        "update job_queue set created_at = created_at - interval '1 minute', process_after = '-infinity'"
+        " where partition = 1"
+    )
     assert retention.sweep(queue, texts, limit=4) == Swept((Removed("emails", 1, 0, 3, 4),), (), more=True)
     assert left(queue) == list(range(10))
     assert queue.execute(STARTS).fetchall() == [(0,), (4,)]
