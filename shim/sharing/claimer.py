@@ -16,12 +16,13 @@ from shim.config.settings import Settings
 from shim.sharing.flight import Place, Settling
 from shim.sharing.leases import Lease, Leases
 from shim.store import bounds, claims, settlements, topics, transactional
-from shim.store.claims import EVERYTHING, NOTHING, After, Batch, Claimed, Done, Terms
+from shim.store.claims import NOTHING, Batch, Claimed, Done, Terms
+from shim.store.hints import Hints
 from shim.store.pool import Connection
 
 _TERMS_SECONDS = 5.0
-_HINT_SECONDS = 1.0
 _RECOVERY_SECONDS = 1.0
+_RECOVERED_AT_ONCE = 1000
 
 
 class OrderedError(Exception):
@@ -82,8 +83,7 @@ class Claimer:
         self.leases.renew()
         self.outcomes: deque[Outcome] = deque()
         self._terms: dict[str, Terms] = {}
-        self._terms_until = self._hints_until = self._recovery_at = 0.0
-        self._hints: dict[str, After] = {}
+        self._terms_until = self._recovery_at = 0.0
         self._turns = 0
         self._unsure = False
 
@@ -182,19 +182,16 @@ class Claimer:
         self._turns += 1
 
     def _claim(self, conn: Connection, terms: Terms, limit: int, pending: deque[Settling]) -> Batch:
-        began = monotonic()
-        if began >= self._hints_until:
-            self._hints.clear()
-            self._hints_until = began + _HINT_SECONDS
+        began, hints = monotonic(), self._hints
         done = Done(pending[0].lease, pending[0].accepted) if pending else NOTHING
-        after = self._hints.get(terms.topic, EVERYTHING)
+        look, after = hints.begin_claim(terms.topic, began)
         self._unsure = True
         if pending:
             pending[0].retried = True
         batch = claims.claim(conn, self._texts, terms, self._worker, limit, after, done)
         self._unsure = False
+        hints.end_claim(terms.topic, look, batch.after if batch.jobs else None, monotonic())
         if batch.jobs:
-            self._hints[terms.topic] = batch.after
             self._begin(batch, terms, began)
         if pending:
             first = pending.popleft()
@@ -202,6 +199,11 @@ class Claimer:
             held = first.accepted if all_of_it else settlements.settled_by(conn, self._texts, *done)
             self._ended(first, held)
         return batch
+
+    @property
+    def _hints(self) -> Hints:
+        """What all consumers of this process share."""
+        return self._database.watcher.hints
 
     def _begin(self, batch: Batch, terms: Terms, began: float) -> None:
         until = began + self._settings.job_timeout_s
@@ -245,4 +247,6 @@ class Claimer:
         if monotonic() >= self._recovery_at:
             self._recovery_at = monotonic() + _RECOVERY_SECONDS
             for terms in self._terms.values():
-                claims.recover(conn, self._texts, terms)
+                look = self._hints.begin_recovery(terms.topic, monotonic())
+                ended = sum(claims.recover(conn, self._texts, terms, _RECOVERED_AT_ONCE, look.window_ms))
+                self._hints.end_recovery(terms.topic, look, monotonic(), more=ended >= _RECOVERED_AT_ONCE)

@@ -68,7 +68,7 @@ class Terms(NamedTuple):
 
 
 class After(NamedTuple):
-    """A place in the order of claims: nothing before it was pending just now. A hint: drop it every second.
+    """A place in the order of claims: nothing before it was pending just now. A hint, see `shim.store.hints`.
 
     Attributes:
         process_after: when the job there is due, as Postgres writes it.
@@ -194,7 +194,7 @@ def claim(
         terms: the topic's.
         worker: what ``locked_by`` says.
         limit: how many jobs at most.
-        after: from an earlier batch, at most a second ago; `EVERYTHING` is always right.
+        after: from an earlier batch; `EVERYTHING` is always right.
         done: what is to be completed.
     """
     arguments = {"topic": terms.topic, "worker": worker, "limit": limit}
@@ -204,7 +204,7 @@ def claim(
     return _batch(conn.cursor(binary=True).execute(texts["claim"], {**arguments, **place}), after)
 
 
-def recover(conn: Connection, texts: Texts, terms: Terms, limit: int = 1000) -> Recovered:
+def recover(conn: Connection, texts: Texts, terms: Terms, limit: int = 1000, window_ms: int | None = None) -> Recovered:
     """Ends claims that have run out: their jobs are counted, and delivered again or failed.
 
     Args:
@@ -212,8 +212,9 @@ def recover(conn: Connection, texts: Texts, terms: Terms, limit: int = 1000) -> 
         texts: from `load`.
         terms: the topic's.
         limit: how many jobs at most.
+        window_ms: when this was done last, and enough on top for whatever is committed late; None is always right.
     """
-    arguments = {"topic": terms.topic, "lease_ms": terms.lease_ms, "limit": limit}
+    arguments = {"topic": terms.topic, "lease_ms": terms.lease_ms, "limit": limit, "window_ms": window_ms}
     with conn.transaction():
         topics.share_gate(conn, texts, [terms.topic])
         states = [state for _, state in conn.execute(texts["recover"], arguments)]

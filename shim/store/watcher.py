@@ -17,6 +17,7 @@ from shim.store import sequence
 from shim.store.connection import Connection
 from shim.store.errors import StoreError
 from shim.store.fetch import TP, Head
+from shim.store.hints import Hints, Seen
 from shim.store.notify import Listener, channel_of
 from shim.store.part import Part
 from shim.store.pool import Pool
@@ -32,6 +33,7 @@ _HERD_SECONDS = 0.002
 _PASSING = (UnknownTopicError, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 _LOOK_SECONDS = 10.0
 _NUMBERING_SECONDS = 60.0
+_SEEN = 7  # from this column on a look speaks to the hints
 
 
 class Snapshot(NamedTuple):
@@ -76,6 +78,9 @@ class Watcher(Part):
     Args:
         pool: where its connections come from; it holds one only while it looks.
         schemas: which queue.
+
+    Attributes:
+        hints: where looks for jobs begin.
     """
 
     def __init__(self, pool: Pool, schemas: Schemas) -> None:
@@ -94,6 +99,7 @@ class Watcher(Part):
         self._news = threading.Condition(self._news_lock)
         self._snapshot = Snapshot()
         self._rows: Sequence[TupleRow] = ()
+        self.hints = Hints()
         self._unnumbered: Exception | None = None
         self._pause = _SHORTEST_PAUSE
         self._looked_at = self._news_at = 0.0
@@ -179,8 +185,7 @@ class Watcher(Part):
         self._doze()
         with self._pool.connection(patience=_LOOK_SECONDS) as conn:
             self._looked_at = time.monotonic()
-            wanted = {"topics": list(topics), "claimed": list(self._claimed())}
-            rows = conn.cursor(binary=True).execute(self._look, wanted).fetchall()
+            rows = self._rows_of(conn, topics)
             news = self._saw(topics, rows)
             news |= self._number(conn)
         if news:
@@ -228,6 +233,18 @@ class Watcher(Part):
         if not topic or topic in self._snapshot.topics:
             time.sleep(SystemRandom().uniform(0.0, _HERD_SECONDS))  # all processes hear it at the same moment
             self.nudge()
+
+    def _rows_of(self, conn: Connection, topics: frozenset[str]) -> Sequence[TupleRow]:
+        """Looks, no further back than it has to, and lets the claims of this process know what that showed."""
+        claimed = list(self._claimed())
+        look, places, past = self.hints.begin_look(claimed, time.monotonic())
+        after = {"after": [place.process_after for place in places], "after_ids": [place.id for place in places]}
+        before = {"past": [place.process_after for place in past], "past_ids": [place.id for place in past]}
+        wanted = {"topics": list(topics), "claimed": claimed, "window_ms": look.window_ms}
+        rows = conn.cursor(binary=True).execute(self._look, {**wanted, **after, **before}).fetchall()
+        seen = {row[0]: Seen(row[0], *row[_SEEN:]) for row in rows}
+        self.hints.end_look(look, seen.values(), time.monotonic())
+        return [row[:_SEEN] for row in rows]
 
     def _saw(self, topics: frozenset[str], rows: Sequence[TupleRow]) -> bool:
         seen = self._snapshot

@@ -47,7 +47,7 @@ _PEAK_SECONDS = 3
 _KIB = 1024
 _HEAD = (
     *("minute", "held", "produced/s", "completed/s", "peak/s", "claim p50", "p99 ms", "age p50", "p99 ms"),
-    *("depth", "oldest s", "look ms", "pages", "dead", "live", "table MiB", "claim idx", "recovery idx", "indexes MiB"),
+    *("depth", "oldest s", "look ms", "dead", "live", "table MiB", "claim idx", "recovery idx", "indexes MiB"),
     *("WAL B/job", "server %", "clients %"),
 )
 
@@ -66,6 +66,7 @@ class Minute:
         peak: jobs a second in its busiest three seconds.
         claim_ms: median and 99th percentile of a claim, as the client sees it.
         age_ms: the same of the time from `produce()` to `poll()`.
+        depth: how many jobs were accepted by its end, and not yet given to a worker.
         queue: the queue at its end.
         wal_bytes: the WAL of this minute.
         server: cores that Postgres used.
@@ -83,6 +84,7 @@ class Minute:
     peak: float
     claim_ms: tuple[float, float]
     age_ms: tuple[float, float]
+    depth: int
     queue: Queue
     wal_bytes: int
     server: float
@@ -122,7 +124,8 @@ class Soak:
             self.unsent = self._end(conn, sender, workers)
 
     def _minutes(self, conn: Connection, workers: Sequence[Application]) -> Iterator[Minute]:
-        began = moment = time.monotonic()
+        began, given = time.monotonic(), 0
+        moment = began
         queue, server, clients = look_at(conn, _TOPIC), self._server_cpu(), self._client_cpu(workers)
         with ExitStack() as holding:
             for number in range(1, self._arguments.minutes + 1):
@@ -139,6 +142,7 @@ class Soak:
                 now, queue_now = time.monotonic(), look_at(conn, _TOPIC)
                 server_now, clients_now = self._server_cpu(), self._client_cpu(workers)
                 seconds = now - moment
+                given += sum(told.seconds.values())
                 yield Minute(
                     minute=number,
                     seconds=seconds,
@@ -149,6 +153,7 @@ class Soak:
                     peak=_peak(told.seconds),
                     claim_ms=_percentiles(told.claims),
                     age_ms=_percentiles(told.ages),
+                    depth=max(queue_now.accepted - given, 0),
                     queue=queue_now,
                     wal_bytes=queue_now.wal - queue.wal,
                     server=(server_now - server) / seconds,
@@ -244,10 +249,9 @@ def _row(minute: Minute) -> list[str]:
         f"{minute.completed:,.0f}",
         f"{minute.peak:,.0f}" if minute.burst else "",
         *(f"{one:.1f}" for one in (*minute.claim_ms, *minute.age_ms)),
-        f"{queue.depth:,}",
+        f"{minute.depth:,}",
         f"{queue.oldest_s:.2f}",
         f"{queue.look_ms:.2f}",
-        f"{queue.look_buffers:,}",
         f"{queue.dead:,}",
         f"{queue.live:,}",
         f"{queue.table_bytes / _KIB**2:,.0f}",
@@ -291,7 +295,7 @@ def _summary(minutes: Sequence[Minute]) -> str:
             f"{min(one.completed for one in part):,.0f}..{max(one.completed for one in part):,.0f}",
             ", ".join(f"{one.peak:,.0f}" for one in part if one.burst),
             f"{max(one.claim_ms[1] for one in part):,.1f}",
-            f"{max(one.queue.depth for one in part):,}",
+            f"{max(one.depth for one in part):,}",
         )
         for part in parts
         if part

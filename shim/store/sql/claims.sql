@@ -127,12 +127,16 @@ order by job.process_after, job.id;
 
 -- name: recover
 -- Jobs whose claim has run out: counted, and delivered again after their pause, or failed at the limit. Where the gate
--- is closed they are parked, so whoever runs this keeps the gate as it is.
+-- is closed they are parked, so whoever runs this keeps the gate as it is. The lower bound only skips what the index
+-- still holds of claims that have ended.
 with expired as materialized (
   select id
   from /*queue.*/job_queue
   where topic = %(topic)s and status = 'processing'
     and locked_at < now() - %(lease_ms)s::bigint * interval '1 millisecond'
+    and locked_at >= coalesce(
+      now() - (%(lease_ms)s::bigint + %(window_ms)s::bigint) * interval '1 millisecond', '-infinity'
+    )
   order by locked_at
   limit %(limit)s
   for no key update skip locked
