@@ -3,9 +3,9 @@
 What has been done leaves dead entries at the front of the index. VACUUM removes them, unless somebody's transaction
 stays open: then all that died since stays, and a look from the very beginning takes ever longer. So a look begins where
 the last one ended. That is a hint and never the truth, for a job may be committed late, be made due in the past, or be
-given back. So once a second a look begins where the hint was ten seconds ago; and every now and then one goes all the
-way, the more rarely the dearer it is: it gets a twentieth of the time, and half a minute is the longest that anything
-waits for it. All clients of a process share what each of them finds.
+given back. So every second a look begins where the hint was ten seconds ago, and as often one goes all the way. Either
+is the rarer the dearer it is: it gets a twentieth of the time, and half a minute is the longest that anything waits for
+it. All clients of a process share what each of them finds.
 """
 
 import threading
@@ -16,9 +16,12 @@ from typing import NamedTuple
 
 from shim.store.claims import EVERYTHING, After
 
+_NEAR_SECONDS = 0.2
 _BACK_SECONDS = 10.0
 _BACK_EVERY = 1.0
-_LOOKS = (20.0, 0.0, 30.0)
+_BACK_SHARE = 20.0
+_LONGEST_PAUSE = 30.0
+_LOOKS = (20.0, 0.0, _LONGEST_PAUSE)
 _OTHERS = (200.0, 1.0, 300.0)  # looks tell when one of those has to go all the way
 
 
@@ -67,16 +70,19 @@ class Pace:
             self._all_at = now + self._pause  # the others need not go all the way at the same time
             self._back_at = now + _BACK_EVERY
             return Look(Reach.ALL, now, None)
-        reach = Reach.BACK if now >= self._back_at else Reach.NEAR
-        if reach is Reach.BACK:
+        if now >= self._back_at:
             self._back_at = now + _BACK_EVERY
-        return Look(reach, now, round((elapsed + _BACK_SECONDS) * 1000))
+            return Look(Reach.BACK, now, round((elapsed + _BACK_SECONDS) * 1000))
+        return Look(Reach.NEAR, now, round((elapsed + _NEAR_SECONDS) * 1000))
 
     def end(self, look: Look, now: float) -> None:
         """Is told when a look ended: what it took decides when the next one goes as far."""
+        took = now - look.began
         if look.reach is Reach.ALL:
-            self._pause = min(max((now - look.began) * self._share, self._least), self._most)
+            self._pause = min(max(took * self._share, self._least), self._most)
             self._all_at = now + self._pause
+        elif look.reach is Reach.BACK:
+            self._back_at = now + min(max(took * _BACK_SHARE, _BACK_EVERY), _LONGEST_PAUSE)
 
     def go_as_far(self, reach: Reach) -> None:
         """Has the next look go as far as that: something is there that a nearer one does not see."""
