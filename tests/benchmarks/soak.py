@@ -45,6 +45,10 @@ _BURST_AFTER = 15.0
 _DRAINED_SECONDS = 300.0
 _PEAK_SECONDS = 3
 _KIB = 1024
+_KEPT_FOR = """
+select column_name from information_schema.columns
+where table_name = 'job_topic' and column_name in ('retention_ms', 'completed_retention_ms')
+"""
 _HEAD = (
     *("minute", "held", "produced/s", "completed/s", "peak/s", "claim p50", "p99 ms", "age p50", "p99 ms"),
     *("depth", "oldest s", "look ms", "dead", "live", "table MiB", "claim idx", "recovery idx", "indexes MiB"),
@@ -281,7 +285,9 @@ def judge(conn: Connection, journal: Path, partitions: int) -> dict[str, int]:
 def _prepare(conn: Connection, arguments: argparse.Namespace) -> None:
     upgrade(conn, store_line())
     topics.create_topic(conn, topics.load(store_line().schemas), _TOPIC, arguments.partitions)
-    conn.execute("update job_topic set retention_ms = %s", [int(arguments.keep_minutes * 60_000)])
+    kept_for = conn.execute(_KEPT_FOR).fetchall()
+    for (column,) in kept_for:
+        conn.execute(f"update job_topic set {column} = %s".encode(), [int(arguments.keep_minutes * 60_000)])
 
 
 def _summary(minutes: Sequence[Minute]) -> str:
