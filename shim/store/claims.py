@@ -19,6 +19,8 @@ from shim.store.statements import Schemas, Statements
 Connection = psycopg.Connection[TupleRow]
 Texts = Mapping[str, LiteralString]
 OwnerKind = Literal["consumer", "share"]
+Place = tuple[str, int, int]
+"""Topic, partition and offset: how an application names a record."""
 
 _FIRST_WINDOW = 4
 _SHORTEST_WINDOW = 100
@@ -95,6 +97,11 @@ class Claimed(NamedTuple):
     deliveries: int
     record: Record
 
+    @property
+    def place(self) -> Place:
+        """Where the record is."""
+        return self.record[:3]
+
 
 class Done(NamedTuple):
     """Jobs of one earlier claim that are to be completed.
@@ -123,7 +130,7 @@ class Batch(NamedTuple):
     """
 
     lease: int
-    jobs: Sequence[Claimed]
+    jobs: list[Claimed]
     after: After
     completed: int = 0
 

@@ -44,7 +44,8 @@ class Snapshot(NamedTuple):
         gates: ``open`` or ``closed``, of the topics that are registered: one that is in ``topics`` and not here does
             not exist.
         unsequenced: topics with rows that are due and wait for an offset.
-        claimable: topics with jobs to claim or to recover, of those that were watched for it.
+        claimable: topics with jobs to claim, of those that were watched for it.
+        expired: the same with jobs to recover, whatever their gates say.
         error: why the last look failed, or why rows get no offsets; None when all is well.
         error_since: since when that is so, by ``time.monotonic``; None without an error.
     """
@@ -55,6 +56,7 @@ class Snapshot(NamedTuple):
     gates: Mapping[str, str] = {}
     unsequenced: frozenset[str] = frozenset()
     claimable: frozenset[str] = frozenset()
+    expired: frozenset[str] = frozenset()
     error: Exception | None = None
     error_since: float | None = None
 
@@ -235,10 +237,11 @@ class Watcher(Part):
             self._rows = rows
             seen = seen._replace(
                 topics=topics,
-                heads={(row[0], row[4]): Head(row[5], row[6]) for row in rows if row[4] is not None},
+                heads={(row[0], row[5]): Head(row[6], row[7]) for row in rows if row[5] is not None},
                 gates={row[0]: row[1] for row in rows},
                 unsequenced=frozenset(row[0] for row in rows if row[2]),
                 claimable=frozenset(row[0] for row in rows if row[3]),
+                expired=frozenset(row[0] for row in rows if row[4]),
             )
         return self._publish(seen, self._unnumbered if seen.unsequenced else None)
 

@@ -4,7 +4,7 @@
 with topic as materialized (
   select registered.topic, registered.gate,
     registered.sequencer = 'postgres' and waiting.is_due is not null as is_due,
-    registered.gate = 'open' and (claimable.is_there is not null or expired.is_there is not null) as has_jobs
+    registered.gate = 'open' and claimable.is_there is not null as has_jobs, expired.is_there is not null as has_expired
   from /*queue.*/job_topic as registered
   left join lateral (
     select true as is_due
@@ -34,6 +34,6 @@ with topic as materialized (
   ) as expired on true
   where registered.topic = any(%(topics)s)
 )
-select topic.topic, topic.gate, topic.is_due, topic.has_jobs, head.partition, head.start_offset, head.next_offset
+select topic.topic, topic.gate, topic.is_due, topic.has_jobs, topic.has_expired, head.partition, head.start_offset, head.next_offset
 from topic
 left join /*queue.*/job_partition as head on head.topic = topic.topic;
