@@ -273,10 +273,10 @@ class Claimer:
             done = Done(first.lease, first.accepted)
         after = self._hints.get(terms.topic, EVERYTHING)
         batch = claims.claim(conn, self._texts, terms, self._worker, limit, after, done)
-        self._unsure = False
         if batch.jobs:
             self._hints[terms.topic] = batch.after
             self._begin(batch, terms, began)
+        self._unsure = False
         if first is not None:
             if batch.completed == len(first.accepted):
                 self._ended(first, None)
@@ -288,8 +288,8 @@ class Claimer:
         until = began + self._settings.job_timeout_s
         ids = frozenset([job.id for job in batch.jobs])
         lease = Lease(batch.lease, ids, terms.lease_ms / 1000, began, until)
-        self.leases.begin(lease)
         self._stock.fill(lease, batch.jobs)
+        self.leases.begin(lease)
 
     def _settle_first(self, conn: Connection) -> None:
         with self._gathering:

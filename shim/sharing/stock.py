@@ -72,14 +72,17 @@ class Stock:
             most: how many at most.
         """
         with self._lock:
-            start, lease = self._next, self._lease
-            if lease is None or start >= len(self._jobs) or self._leaving:
+            lease = self._lease
+            if lease is None or self._leaving or self._topic not in names:
                 return None
-            if self._topic not in names or monotonic() >= lease.renewed_at + lease.seconds:
+            if monotonic() >= lease.renewed_at + lease.seconds:
                 return None
-            self._next = min(start + most, len(self._jobs))
-            whole = most >= len(self._jobs)
-            return Delivery(lease.token, self._jobs if whole else self._jobs[start : self._next])
+            while self._next < len(self._jobs):
+                start, self._next = self._next, min(self._next + most, len(self._jobs))
+                held = [job for job in self._jobs[start : self._next] if job.id in lease.ids]
+                if held:  # what is not was recovered by somebody
+                    return Delivery(lease.token, held)
+            return None
 
     def leave(self) -> Delivery | None:
         """Hands out nothing more of what is left, and returns it, to be given back; None when nothing is."""

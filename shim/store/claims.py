@@ -208,7 +208,7 @@ def claim(
     if terms.key_order:
         return _claim_by_key(conn, texts, arguments, done)
     place = {"after": after.process_after, "after_id": after.id, **_ended(done)}
-    return _batch(conn.cursor(binary=True).execute(texts["claim"], {**arguments, **place}), after)
+    return _batch(conn.cursor(binary=True).execute(texts["claim"], {**arguments, **place}).fetchall(), after)
 
 
 def recover(conn: Connection, texts: Texts, terms: Terms, limit: int = 1000) -> Recovered:
@@ -241,7 +241,7 @@ def _claim_by_key(conn: Connection, texts: Texts, arguments: dict[str, Any], don
         completed = conn.execute(texts["end"], _ended(done)).rowcount if done.ids else 0
         ids = _first_of_keys(conn, texts, arguments)
         rows = conn.cursor(binary=True).execute(texts["take"], {**arguments, "ids": ids})
-        return _batch(rows, EVERYTHING)._replace(completed=completed)
+        return _batch(rows.fetchall(), EVERYTHING)._replace(completed=completed)
 
 
 def _first_of_keys(conn: Connection, texts: Texts, arguments: dict[str, Any]) -> list[int]:

@@ -43,6 +43,12 @@ def test_topics_that_are_not_wanted_and_leases_that_ran_out_are_for_nobody() -> 
     assert stock.leave() == Delivery(7, jobs(2))
 
 
+def test_what_was_recovered_by_somebody_is_for_nobody() -> None:
+    stock, lease = Stock(LONG), Lease(7, frozenset({0, 3}), 30.0, monotonic(), inf)
+    stock.fill(lease, jobs(5))
+    assert [ids(stock.hand_out(NAMES, 2)) for _ in range(3)] == [[0], [3], []]
+
+
 def test_what_leaves_is_not_handed_out_and_stays_until_it_has_left() -> None:
     stock = filled(3)
     stock.hand_out(NAMES, 1)
