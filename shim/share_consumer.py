@@ -18,9 +18,10 @@ from shim.errors import IllegalStateException
 from shim.message import Message, Messages
 from shim.model import AcknowledgeType
 from shim.protocol.codes import Local
-from shim.sharing.flight import ACCEPTED, Place, Word
+from shim.sharing.flight import ACCEPTED, Word
 from shim.sharing.guard import Guard, guarded
 from shim.sharing.polling import CommitCallback, Polling, Results
+from shim.store.claims import Place
 
 _IMPLICIT = "implicit"
 _COMMIT_SECONDS = 60.0

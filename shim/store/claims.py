@@ -19,6 +19,8 @@ from shim.store.statements import Schemas, Statements
 Connection = psycopg.Connection[TupleRow]
 Texts = Mapping[str, LiteralString]
 OwnerKind = Literal["consumer", "share"]
+Place = tuple[str, int, int]
+"""Topic, partition and offset: how an application names a record."""
 
 _FIRST_WINDOW = 4
 _SHORTEST_WINDOW = 100
@@ -95,6 +97,11 @@ class Claimed(NamedTuple):
     deliveries: int
     record: Record
 
+    @property
+    def place(self) -> Place:
+        """Where the record is."""
+        return self.record[:3]
+
 
 class Done(NamedTuple):
     """Jobs of one earlier claim that are to be completed.
@@ -123,7 +130,7 @@ class Batch(NamedTuple):
     """
 
     lease: int
-    jobs: Sequence[Claimed]
+    jobs: list[Claimed]
     after: After
     completed: int = 0
 
@@ -201,7 +208,7 @@ def claim(
     if terms.key_order:
         return _claim_by_key(conn, texts, arguments, done)
     place = {"after": after.process_after, "after_id": after.id, **_ended(done)}
-    return _batch(conn.cursor(binary=True).execute(texts["claim"], {**arguments, **place}), after)
+    return _batch(conn.cursor(binary=True).execute(texts["claim"], {**arguments, **place}).fetchall(), after)
 
 
 def recover(conn: Connection, texts: Texts, terms: Terms, limit: int = 1000, window_ms: int | None = None) -> Recovered:
@@ -235,7 +242,7 @@ def _claim_by_key(conn: Connection, texts: Texts, arguments: dict[str, Any], don
         completed = conn.execute(texts["end"], _ended(done)).rowcount if done.ids else 0
         ids = _first_of_keys(conn, texts, arguments)
         rows = conn.cursor(binary=True).execute(texts["take"], {**arguments, "ids": ids})
-        return _batch(rows, EVERYTHING)._replace(completed=completed)
+        return _batch(rows.fetchall(), EVERYTHING)._replace(completed=completed)
 
 
 def _first_of_keys(conn: Connection, texts: Texts, arguments: dict[str, Any]) -> list[int]:

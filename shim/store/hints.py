@@ -10,7 +10,7 @@ it. All clients of a process share what each of them finds.
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -109,6 +109,18 @@ class Seen(NamedTuple):
     nothing_before: str | None
 
 
+class Far(NamedTuple):
+    """What only a look all the way can see, by the last one: it holds until the next one.
+
+    Attributes:
+        behind: topics with a job to claim before where the claims were ten seconds ago.
+        expired: topics with a job whose claim has run out.
+    """
+
+    behind: frozenset[str] = frozenset()
+    expired: frozenset[str] = frozenset()
+
+
 class Trail:
     """Where the claims of a topic were in the last seconds."""
 
@@ -141,6 +153,7 @@ class Hints:
         self._recoveries: defaultdict[str, Pace] = defaultdict(lambda: Pace(*_OTHERS))
         self._looks = Pace(*_LOOKS)
         self._empty_handed: set[str] = set()
+        self._far = Far()
 
     def begin_claim(self, topic: str, now: float) -> tuple[Look, After]:
         """Begins a claim of a topic's jobs: where to."""
@@ -165,13 +178,22 @@ class Hints:
             trails = [self._trails[topic] for topic in topics]
             return look, [one.place(look.reach) for one in trails], [one.place(Reach.BACK) for one in trails]
 
-    def end_look(self, look: Look, seen: Iterable[Seen], now: float) -> None:
-        """Is told what a look saw: claims and recoveries go as far as there is something."""
+    def end_look(self, look: Look, seen: Sequence[Seen], now: float) -> Far:
+        """Is told what a look saw, so that claims and recoveries go as far as there is something; returns what is far.
+
+        Args:
+            look: from `begin_look`.
+            seen: what it saw of each topic.
+            now: the time.
+        """
         with self._lock:
             self._looks.end(look, now)
             if look.reach is Reach.ALL:
+                behind = frozenset(one.topic for one in seen if one.behind)
+                self._far = Far(behind, frozenset(one.topic for one in seen if one.expired))
                 for one in seen:
                     self._learn(one, now)
+            return self._far
 
     def _learn(self, seen: Seen, now: float) -> None:
         if seen.nothing_before is not None:

@@ -33,7 +33,7 @@ _HERD_SECONDS = 0.002
 _PASSING = (UnknownTopicError, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 _LOOK_SECONDS = 10.0
 _NUMBERING_SECONDS = 60.0
-_SEEN = 7  # from this column on a look speaks to the hints
+_SEEN = 8  # from this column on a look speaks to the hints
 
 
 class Snapshot(NamedTuple):
@@ -46,7 +46,8 @@ class Snapshot(NamedTuple):
         gates: ``open`` or ``closed``, of the topics that are registered: one that is in ``topics`` and not here does
             not exist.
         unsequenced: topics with rows that are due and wait for an offset.
-        claimable: topics with jobs to claim or to recover, of those that were watched for it.
+        claimable: topics with jobs to claim, of those that were watched for it.
+        expired: the same with jobs to recover, whatever their gates say.
         error: why the last look failed, or why rows get no offsets; None when all is well.
         error_since: since when that is so, by ``time.monotonic``; None without an error.
     """
@@ -57,6 +58,7 @@ class Snapshot(NamedTuple):
     gates: Mapping[str, str] = {}
     unsequenced: frozenset[str] = frozenset()
     claimable: frozenset[str] = frozenset()
+    expired: frozenset[str] = frozenset()
     error: Exception | None = None
     error_since: float | None = None
 
@@ -242,9 +244,11 @@ class Watcher(Part):
         before = {"past": [place.process_after for place in past], "past_ids": [place.id for place in past]}
         wanted = {"topics": list(topics), "claimed": claimed, "window_ms": look.window_ms}
         rows = conn.cursor(binary=True).execute(self._look, {**wanted, **after, **before}).fetchall()
-        seen = {row[0]: Seen(row[0], *row[_SEEN:]) for row in rows}
-        self.hints.end_look(look, seen.values(), time.monotonic())
-        return [row[:_SEEN] for row in rows]
+        seen = {row[0]: Seen(row[0], row[3], row[_SEEN], row[4], row[_SEEN + 1]) for row in rows}
+        far = self.hints.end_look(look, list(seen.values()), time.monotonic())
+        return [
+            (*row[:3], row[3] or row[0] in far.behind, row[4] or row[0] in far.expired, *row[5:_SEEN]) for row in rows
+        ]
 
     def _saw(self, topics: frozenset[str], rows: Sequence[TupleRow]) -> bool:
         seen = self._snapshot
@@ -252,10 +256,11 @@ class Watcher(Part):
             self._rows = rows
             seen = seen._replace(
                 topics=topics,
-                heads={(row[0], row[4]): Head(row[5], row[6]) for row in rows if row[4] is not None},
+                heads={(row[0], row[5]): Head(row[6], row[7]) for row in rows if row[5] is not None},
                 gates={row[0]: row[1] for row in rows},
                 unsequenced=frozenset(row[0] for row in rows if row[2]),
                 claimable=frozenset(row[0] for row in rows if row[3]),
+                expired=frozenset(row[0] for row in rows if row[4]),
             )
         return self._publish(seen, self._unnumbered if seen.unsequenced else None)
 

@@ -6,11 +6,9 @@
 with topic as materialized (
   select registered.topic, registered.gate,
     registered.sequencer = 'postgres' and waiting.is_due is not null as is_due,
-    registered.gate = 'open' and (claimable.id is not null or expired.is_there is not null) as has_jobs,
-    registered.gate = 'open' and claimable.id is not null as is_claimable,
+    registered.gate = 'open' and claimable.id is not null as has_jobs, expired.is_there is not null as has_expired,
     registered.gate = 'open' and coalesce((claimable.process_after, claimable.id) <= (hint.past, hint.past_id), false)
       as is_behind,
-    registered.gate = 'open' and expired.is_there is not null as is_expired,
     case when registered.gate = 'open' and hint.topic is not null and claimable.id is null
       then (now() - interval '10 seconds')::text
     end as nothing_before
@@ -52,7 +50,7 @@ with topic as materialized (
   ) as expired on true
   where registered.topic = any(%(topics)s)
 )
-select topic.topic, topic.gate, topic.is_due, topic.has_jobs, head.partition, head.start_offset, head.next_offset,
-  topic.is_claimable, topic.is_behind, topic.is_expired, topic.nothing_before
+select topic.topic, topic.gate, topic.is_due, topic.has_jobs, topic.has_expired,
+  head.partition, head.start_offset, head.next_offset, topic.is_behind, topic.nothing_before
 from topic
 left join /*queue.*/job_partition as head on head.topic = topic.topic;

@@ -94,7 +94,7 @@ def test_recovery_looks_at_what_is_being_worked_on(queue: Connection, line: Line
         ("release", {"errors": ["no"] * 100, "pauses_ms": [None] * 100}),
         ("reject", {"errors": ["no"] * 100}),
         ("return_unseen", {}),
-        ("renew", {}),
+        ("renew", {"leases": [1]}),
         ("settled_by", {}),
     ],
 )
