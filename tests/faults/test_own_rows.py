@@ -95,6 +95,12 @@ def has_gone_on(url: str, since: tuple[int, int]) -> bool:
     return orders > since[0] + WORK and sent > since[1] + WORK
 
 
+def go_on(url: str) -> None:
+    """Lets some work be done."""
+    before = both_or_neither(url)
+    assert wait_until(lambda: has_gone_on(url, before), SECONDS)
+
+
 def run(own_postgres: OwnPostgres, faults: int) -> None:
     seed = random.getrandbits(32)
     print(f"seed {seed}")  # noqa: T201
@@ -108,8 +114,7 @@ def run(own_postgres: OwnPostgres, faults: int) -> None:
     strikes = [*PARTS, "restart"]
     try:
         for number in range(faults):
-            before = both_or_neither(server.url)
-            assert wait_until(lambda: has_gone_on(server.url, before), SECONDS)  # noqa: B023  it is called at once
+            go_on(server.url)
             Event().wait(dice.uniform(0, 0.1))
             if strikes[number % len(strikes)] == "restart":
                 server.stop("immediate")
@@ -117,6 +122,7 @@ def run(own_postgres: OwnPostgres, faults: int) -> None:
                 applications.faults["restart"] += 1
             else:
                 applications.kill(strikes[number % len(strikes)])
+        go_on(server.url)
         applications.end("produce")
         pending = f"select count(*) from job_queue where topic = '{TOPIC}' and status <> 'completed'"
         assert wait_until(lambda: ask(server.url, pending) == (0,), SECONDS)

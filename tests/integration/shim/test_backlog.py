@@ -1,4 +1,4 @@
-"""Plans of a claim in a queue of millions; `tests.benchmarks.backlog` has its rates, and ten times as many rows."""
+"""Plans of a claim in a queue of a million; `tests.benchmarks.backlog` has its rates, and twelve times as many rows."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.fixtures.postgres import Databases
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # 2 minutes on two idle cores
 
-DEPTH = Depth(due=300_000, parked=300_000, completed=1_500_000, delayed=100_000)
+DEPTH = Depth(due=150_000, parked=150_000, completed=600_000, delayed=100_000)
 BATCH = 100
 MOST_PAGES = 60 * BATCH
 """A claim of so many jobs touches each row's heap page, and what leads to it in every index, a few times over."""
