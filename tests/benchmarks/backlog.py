@@ -169,12 +169,14 @@ def main() -> int:
             size = value(conn, "select pg_size_pretty(pg_total_relation_size('job_queue'))")
             for number in range(arguments.repeats + 1):
                 with filled(databases, "alone", Depth(arguments.jobs, 0, 0, 0)) as (alone, small):
-                    for one in (small, conn):
+                    sides = {"alone": (alone, small), "backlog": (url, conn)}
+                    for _, one in sides.values():
                         one.execute("vacuum (analyze) job_queue")
+                    pair = {}
+                    for side in list(sides) if number % 2 else reversed(sides):
+                        where, one = sides[side]
                         one.execute("checkpoint")
-                    sides = {"alone": alone, "backlog": url}
-                    order = list(sides) if number % 2 else list(sides)[::-1]
-                    pair = {side: run(sides[side], arguments.jobs, arguments.batch) for side in order}
+                        pair[side] = run(where, arguments.jobs, arguments.batch)
                 note(f"{pair}" + ("" if number else ", to warm up"))
                 if number:
                     for side, rate in pair.items():
