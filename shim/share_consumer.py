@@ -80,10 +80,11 @@ class ShareConsumer:
 
     @guarded
     def poll(self, timeout: float = -1) -> Messages:
-        """Returns the messages of one claim, or none when none came in time.
+        """Returns messages of one claim, or none when none came in time.
 
-        In implicit mode the messages of the last poll are accepted by this one: in the same statement and the same
-        commit that claims the next.
+        In implicit mode the messages of the last poll are accepted by this one. That is settled with the next claim, in
+        its own statement and commit, or a tenth of a second later where one claim serves several polls; `commit_sync`
+        and `commit_async` settle at once.
 
         Args:
             timeout: how many seconds to wait; negative for ever.

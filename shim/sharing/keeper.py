@@ -21,6 +21,7 @@ from shim.store.statements import Schemas
 _CONNECTION_SECONDS = 5.0
 _RECOVERY_SECONDS = 1.0
 _SHORTEST_PAUSE = 0.01
+_LONGEST_ROUND = 0.2
 
 
 class Kept(Protocol):
@@ -87,9 +88,10 @@ class Keeper(Part):
         due = [(client.leases, lease) for client in clients for lease in client.leases.all() if lease.due_at <= now]
         if due:
             self._renew(due)
-        for client in clients:
-            if client.errand_at <= now:
-                client.run_errands()
+        for client in sorted((one for one in clients if one.errand_at <= now), key=lambda one: one.errand_at):
+            client.run_errands()
+            if monotonic() >= now + _LONGEST_ROUND:
+                break  # leases may be due
         self.error = None
         next_at = min((min(client.leases.due_at, client.errand_at) for client in clients), default=inf)
         self._next_at = min(self._next_at, next_at)

@@ -81,7 +81,8 @@ def sides(arguments: argparse.Namespace) -> dict[str, Side]:
     fill = partial(_fill, backlog=backlog)
     found = {LIMIT: Side(fill, lambda url, batch: ClaimLoop(url, TOPIC, batch, seconds))}
     for mode in arguments.modes:
-        found[f"shim {mode}"] = Side(fill, partial(_share, seconds=seconds, mode=mode))
+        share = partial(_share, seconds=seconds, mode=mode, prefetch_ms=arguments.prefetch)
+        found[f"shim {mode}"] = Side(fill, share)
     for peer in peers(arguments.peers):
         if installed(*peer.modules):
             work = partial(_work_of, peer, backlog=backlog, seconds=seconds)
@@ -89,8 +90,8 @@ def sides(arguments: argparse.Namespace) -> dict[str, Side]:
     return found
 
 
-def _share(url: str, batch: int, *, seconds: float, mode: str) -> Task:
-    return Share(url, TOPIC, batch, seconds, mode)
+def _share(url: str, batch: int, *, seconds: float, mode: str, prefetch_ms: int) -> Task:
+    return Share(url, TOPIC, batch, seconds, mode, prefetch_ms)
 
 
 def _work_of(peer: Peer, url: str, batch: int, *, backlog: int, seconds: float) -> Task:
@@ -148,6 +149,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=(1, 4))
     parser.add_argument("--backlog", type=int, default=100_000, help="jobs in each table, more than a run can do")
     parser.add_argument("--modes", nargs="+", choices=("implicit", "explicit"), default=("implicit",))
+    parser.add_argument("--prefetch", type=int, default=50, help="shim.prefetch.ms; 0: one claim for each poll")
     parser.add_argument("--peers", nargs="*", choices=("pgmq", "pgqueuer"), default=("pgmq", "pgqueuer"))
     arguments = parser.parse_args()
     points = [Point(batch, workers) for batch, workers in product(arguments.batches, arguments.workers)]

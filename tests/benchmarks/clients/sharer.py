@@ -19,6 +19,7 @@ class Share:
         batch: ``max.poll.records``.
         seconds: for how long.
         mode: ``implicit``, or ``explicit`` for an ``acknowledge()`` of each message.
+        prefetch_ms: ``shim.prefetch.ms``; 0 for one claim for each poll.
     """
 
     dsn: str
@@ -26,6 +27,7 @@ class Share:
     batch: int
     seconds: float
     mode: str
+    prefetch_ms: int
 
 
 def main() -> None:
@@ -37,6 +39,7 @@ def main() -> None:
             "group.id": "workers",
             "max.poll.records": task.batch,
             "share.acknowledgement.mode": task.mode,
+            "shim.prefetch.ms": task.prefetch_ms,
         }
     )
     consumer.subscribe([task.topic])
