@@ -18,9 +18,10 @@ from shim.errors import IllegalStateException
 from shim.message import Message, Messages
 from shim.model import AcknowledgeType
 from shim.protocol.codes import Local
-from shim.sharing.flight import ACCEPTED, Place, Word
+from shim.sharing.flight import ACCEPTED, Word
 from shim.sharing.guard import Guard, guarded
 from shim.sharing.polling import CommitCallback, Polling, Results
+from shim.store.claims import Place
 
 _IMPLICIT = "implicit"
 _COMMIT_SECONDS = 60.0
@@ -79,10 +80,11 @@ class ShareConsumer:
 
     @guarded
     def poll(self, timeout: float = -1) -> Messages:
-        """Returns the messages of one claim, or none when none came in time.
+        """Returns messages of one claim, or none when none came in time.
 
-        In implicit mode the messages of the last poll are accepted by this one: in the same statement and the same
-        commit that claims the next.
+        In implicit mode the messages of the last poll are accepted by this one. That is settled with the next claim, in
+        its own statement and commit, or a tenth of a second later where one claim serves several polls; `commit_sync`
+        and `commit_async` settle at once.
 
         Args:
             timeout: how many seconds to wait; negative for ever.

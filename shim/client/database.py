@@ -55,14 +55,18 @@ class Database:
         return ringer_for(self.pool, self.schemas)
 
     @contextmanager
-    def connection(self, seconds: float = _CONNECTION_SECONDS) -> Iterator[Connection]:
+    def connection(self, seconds: float = _CONNECTION_SECONDS, *, first: bool = False) -> Iterator[Connection]:
         """Lends a connection, on which no application's code may run.
+
+        Args:
+            seconds: how long to wait for a place and for the server.
+            first: whether to go before all who wait for a place.
 
         Raises:
             DatabaseError: there is none, or a statement failed.
         """
         try:
-            with self.pool.connection(seconds, patience=self._patience) as conn:
+            with self.pool.connection(seconds, patience=self._patience, first=first) as conn:
                 yield conn
         except psycopg.Error as failure:
             raise DatabaseError(failure) from failure

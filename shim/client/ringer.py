@@ -88,5 +88,5 @@ def _news(before: Snapshot, now: Snapshot) -> set[str] | None:
         return None
     topics = set(now.topics ^ before.topics)
     topics |= {topic for topic, _ in dict(now.heads.items() ^ before.heads.items())}
-    topics |= now.claimable - before.claimable
+    topics |= (now.claimable - before.claimable) | (now.expired - before.expired)
     return topics | {topic for topic, _ in now.gates.items() ^ before.gates.items()}

@@ -186,6 +186,7 @@ class Settings:
     share_acknowledgement_mode = _word("share.acknowledgement.mode")
     """``implicit`` or ``explicit``."""
     job_timeout_s = _seconds("shim.job.timeout.ms")
+    prefetch_s = _seconds("shim.prefetch.ms")
     max_poll_interval_s = _seconds("max.poll.interval.ms")
     session_timeout_s = _seconds("session.timeout.ms")
     heartbeat_interval_s = _seconds("heartbeat.interval.ms")

@@ -2,27 +2,34 @@
 
 import os
 import socket
+import threading
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from math import inf
 from time import monotonic
 from typing import Any, NamedTuple
 
 import psycopg
 
-from shim.client.database import Database
+from shim.client.database import Database, DatabaseError
 from shim.config.settings import Settings
 from shim.sharing.counting import count_settled
-from shim.sharing.flight import Place, Settling
+from shim.sharing.flight import Delivery, Settling
+from shim.sharing.keeper import Keeper, keeper_for
 from shim.sharing.leases import Lease, Leases
+from shim.sharing.stock import Stock
 from shim.store import bounds, claims, settlements, topics, transactional
-from shim.store.claims import EVERYTHING, NOTHING, After, Batch, Claimed, Done, Terms
+from shim.store.claims import NOTHING, Batch, Claimed, Done, Terms
 from shim.store.pool import Connection
 
 _TERMS_SECONDS = 5.0
-_HINT_SECONDS = 1.0
-_RECOVERY_SECONDS = 1.0
+_GATHER_SECONDS = 0.1
+_ERRAND_PAUSE = 1.0
+_RECOVERIES = 10
+_RECOVERED_AT_ONCE = 1000
 
 
 class OrderedError(Exception):
@@ -32,32 +39,23 @@ class OrderedError(Exception):
         super().__init__(f"topic {topic!r} keeps the order of its keys: work on it with leases")
 
 
-class Delivery(NamedTuple):
-    """What a claim brought.
-
-    Attributes:
-        lease: the claim's token.
-        jobs: what was claimed, of one topic.
-    """
-
-    lease: int
-    jobs: Sequence[Claimed]
-
-
 class Outcome(NamedTuple):
     """What became of acknowledgements.
 
     Attributes:
-        settled: where the records are that were settled as the application said.
-        lost: where those are that somebody else was given, since the lease had run out.
+        settled: the jobs that were settled as the application said.
+        lost: those that somebody else was given, since the lease had run out.
     """
 
-    settled: Sequence[Place]
-    lost: Sequence[Place]
+    settled: Sequence[Claimed]
+    lost: Sequence[Claimed]
 
 
 class Claimer:
     """Claims jobs for one share consumer, and settles them.
+
+    It is the application's thread that does so, within polls. In between the keeper settles what has waited for a poll
+    long enough, and gives back what was claimed ahead and is not wanted soon.
 
     Args:
         settings: the consumer's.
@@ -74,50 +72,88 @@ class Claimer:
         schemas = database.schemas
         self._texts = {**claims.load(schemas), **settlements.load(schemas), **transactional.load(schemas)}
         self.leases = Leases()
+        self._stock = Stock(settings.prefetch_s)
         self.renew()
 
     def renew(self) -> None:
         """Begins anew, as another worker that holds nothing. For the forked child."""
         name = self._settings.client_id or "shim"
         self._worker = f"{name}@{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._lock = threading.Lock()  # of whoever settles or claims
+        self._gathering = threading.Lock()  # of what is pending, for moments
         self.leases.renew()
+        self._stock.renew()
         self.outcomes: deque[Outcome] = deque()
+        self._pending: deque[Settling] = deque()
+        self._gathered_at = self._errands_after = 0.0
         self._terms: dict[str, Terms] = {}
-        self._terms_until = self._hints_until = self._recovery_at = 0.0
-        self._hints: dict[str, After] = {}
+        self._terms_until = 0.0
         self._turns = 0
         self._unsure = False
 
-    def claim(self, names: frozenset[str], limit: int, pending: deque[Settling]) -> Delivery | None:
+    @property
+    def keeper(self) -> Keeper:
+        """What runs beside all claimers of this process."""
+        return keeper_for(self._database.pool, self._database.schemas)
+
+    def owes(self) -> bool:
+        """Whether anything is to be settled or given back."""
+        return bool(self._pending) or self._stock.leaving
+
+    def gather(self, settlings: Iterable[Settling]) -> None:
+        """Takes in what is to be settled: by the next claim, by `settle`, or by the keeper when neither comes soon."""
+        for settling in settlings:
+            with self._gathering:
+                if not self._pending:
+                    self._gathered_at = monotonic()
+                last = self._pending[-1] if self._pending else None
+                if last is not None and last.lease == settling.lease and not last.retried:
+                    last.join(settling)
+                else:
+                    self._pending.append(settling)
+
+    def from_stock(self, names: AbstractSet[str], most: int) -> Delivery | None:
+        """Returns jobs that were claimed ahead, if there are any of these topics; what was gathered waits a moment."""
+        delivery = self._stock.hand_out(names, most)
+        if delivery is not None and self._pending:
+            self.keeper.expect(self._gathered_at + _GATHER_SECONDS)
+        return delivery
+
+    def claim(self, names: AbstractSet[str], most: int, expired: AbstractSet[str]) -> Delivery | None:
         """Settles what is pending and claims what is due, of one topic after another.
 
         Args:
             names: the topics.
-            limit: how many jobs at most.
-            pending: emptied from the front as it is settled; what is left after an error is to be tried again.
+            most: how many jobs to return at most; more may be claimed, for `from_stock`.
+            expired: topics with jobs whose lease ran out: they are recovered, if nobody just did.
 
         Returns:
             the jobs of one topic; None when nothing is due.
 
         Raises:
             OwnedError: another group owns a topic.
-            DatabaseError: Postgres is away, or refused.
+            DatabaseError: Postgres is away, or refused; what is pending stays so.
         """
-        with self._database.connection() as conn:
+        with self._lock, self._database.connection() as conn:
+            self._give_back(conn)
             self._look_up(conn, names)
-            self._recover(conn)
-            while pending and not (len(pending) == 1 and pending[0].plain):
-                self._settle_first(conn, pending)
+            self._recover(conn, expired)
+            while self._pending and not (len(self._pending) == 1 and self._pending[0].plain):
+                self._settle_first(conn)
             for terms in self._in_turn():
-                batch = self._claim(conn, terms, limit, pending)
-                if batch.jobs:
-                    return Delivery(batch.lease, batch.jobs)
-            while pending:  # no topic's jobs may run here, so no claim took it along
-                self._settle_first(conn, pending)
-        return None
+                if self._claim(conn, terms, self._stock.wanted(most)):
+                    break
+            else:
+                while self._pending:  # no topic's jobs may run here, so no claim took it along
+                    self._settle_first(conn)
+        delivery = self._stock.hand_out(names, most)
+        if delivery is not None:
+            self.keeper.expect(self.errand_at)
+            self.keeper.expect(self.leases.due_at)
+        return delivery
 
     def take_in(
-        self, caller: psycopg.Connection[Any], names: frozenset[str], most: int, limit_s: float
+        self, caller: psycopg.Connection[Any], names: AbstractSet[str], most: int, limit_s: float
     ) -> list[Claimed]:
         """Takes jobs in the application's own transaction, which completes them when it commits.
 
@@ -154,19 +190,59 @@ class Claimer:
         with self._database.connection() as conn:
             return transactional.count_failure(conn, self._texts, ids, names, error)
 
-    def settle(self, pending: deque[Settling]) -> None:
-        """Settles what is pending, emptying it from the front.
+    def settle(self) -> None:
+        """Settles what is pending.
 
         Raises:
             DatabaseError: Postgres is away, or refused; what is left is to be tried again.
         """
-        if pending:
-            with self._database.connection() as conn:
-                while pending:
-                    self._settle_first(conn, pending)
+        if self.owes():
+            with self._lock, self._database.connection() as conn:
+                while self._pending:
+                    self._settle_first(conn)
+                if self._stock.leaving:
+                    self._give_back(conn)
 
-    def _look_up(self, conn: Connection, names: frozenset[str]) -> None:
-        if monotonic() >= self._terms_until or not names.issuperset(self._terms):
+    def leave(self) -> None:
+        """Hands out nothing more: what was claimed ahead is given back by `settle`."""
+        self._stock.leave()
+
+    @property
+    def errand_at(self) -> float:
+        """When the keeper is to look after what waits for the application."""
+        gathered = self._gathered_at + _GATHER_SECONDS if self._pending else inf
+        return max(min(gathered, self._stock.overdue_at), self._errands_after)
+
+    def run_errands(self) -> None:
+        """Settles what was gathered, and gives back what was claimed ahead, when their time has come.
+
+        Not while the application's thread is at it. When Postgres is away that is for the application to learn.
+        """
+        if not self._lock.acquire(blocking=False):
+            return
+        now = monotonic()
+        try:
+            with self._database.connection(first=True) as conn:
+                while self._pending and self._gathered_at + _GATHER_SECONDS <= now:
+                    self._settle_first(conn)
+                if self._stock.overdue_at <= now:
+                    self._give_back(conn)
+        except DatabaseError:
+            self._errands_after = now + _ERRAND_PAUSE
+        finally:
+            self._lock.release()
+
+    def _give_back(self, conn: Connection) -> None:
+        """Frees what was claimed ahead and is not to be handed out."""
+        left = self._stock.leave()
+        if left is not None:
+            with self._still(conn, {job.record.topic for job in left.jobs}):
+                settlements.return_unseen(conn, self._texts, left.lease, [job.id for job in left.jobs])
+            self.leases.end(left.lease, [job.id for job in left.jobs])
+            self._stock.left()
+
+    def _look_up(self, conn: Connection, names: AbstractSet[str]) -> None:
+        if monotonic() >= self._terms_until or not self._terms.keys() <= names:
             self._terms = claims.own(conn, self._texts, self._settings.group_id, sorted(names))
             self._terms_until = monotonic() + _TERMS_SECONDS
         if self._unsure:
@@ -182,39 +258,41 @@ class Claimer:
             yield open_ones[(self._turns + step) % len(open_ones)]
         self._turns += 1
 
-    def _claim(self, conn: Connection, terms: Terms, limit: int, pending: deque[Settling]) -> Batch:
-        began = monotonic()
-        if began >= self._hints_until:
-            self._hints.clear()
-            self._hints_until = began + _HINT_SECONDS
-        done = Done(pending[0].lease, pending[0].accepted) if pending else NOTHING
-        after = self._hints.get(terms.topic, EVERYTHING)
+    def _claim(self, conn: Connection, terms: Terms, limit: int) -> bool:
+        """Fills the stock, and completes what is pending; False when there was nothing to claim."""
+        began, hints = monotonic(), self._database.watcher.hints
+        look, after = hints.begin_claim(terms.topic, began)
+        first = self._pending[0] if self._pending else None
+        done = NOTHING
         self._unsure = True
-        if pending:
-            pending[0].retried = True
+        if first is not None:
+            first.retried = True
+            done = Done(first.lease, first.accepted)
         batch = claims.claim(conn, self._texts, terms, self._worker, limit, after, done)
-        self._unsure = False
+        hints.end_claim(terms.topic, look, batch.after if batch.jobs else None, monotonic())
         if batch.jobs:
-            self._hints[terms.topic] = batch.after
             self._begin(batch, terms, began)
-        if pending:
-            first = pending.popleft()
-            all_of_it = batch.completed == len(first.accepted)
-            held = first.accepted if all_of_it else settlements.settled_by(conn, self._texts, *done)
-            self._ended(first, held)
-        return batch
+        self._unsure = False
+        if first is not None:
+            if batch.completed == len(first.accepted):
+                self._ended(first, None)
+            else:
+                self._ended(first, settlements.settled_by(conn, self._texts, *done))
+        return bool(batch.jobs)
 
     def _begin(self, batch: Batch, terms: Terms, began: float) -> None:
         until = began + self._settings.job_timeout_s
-        ids = frozenset(job.id for job in batch.jobs)
-        self.leases.begin(Lease(batch.lease, ids, terms.lease_ms / 1000, began, until))
+        ids = frozenset([job.id for job in batch.jobs])
+        lease = Lease(batch.lease, ids, terms.lease_ms / 1000, began, until)
+        self._stock.fill(lease, batch.jobs)
+        self.leases.begin(lease)
 
-    def _settle_first(self, conn: Connection, pending: deque[Settling]) -> None:
-        first = pending[0]
-        again, first.retried = first.retried, True
-        names = {topic for topic, _, _ in first.places.values()}
+    def _settle_first(self, conn: Connection) -> None:
+        with self._gathering:
+            first = self._pending[0]
+            again, first.retried = first.retried, True
         held = set[int]()
-        with self._still(conn, names):
+        with self._still(conn, {job.record.topic for job in first.jobs}):
             if first.accepted:
                 held |= settlements.complete(conn, self._texts, first.lease, first.accepted)
             if first.released:
@@ -222,8 +300,7 @@ class Claimer:
             if first.rejected:
                 held |= settlements.reject(conn, self._texts, first.lease, first.rejected)
             if again:
-                held |= settlements.settled_by(conn, self._texts, first.lease, list(first.places)).keys()
-        pending.popleft()
+                held |= settlements.settled_by(conn, self._texts, first.lease, first.ids).keys()
         self._ended(first, held)
 
     @contextmanager
@@ -234,17 +311,34 @@ class Claimer:
             topics.share_gate(conn, self._texts, sorted(names))
             yield
 
-    def _ended(self, settling: Settling, held: Iterable[int]) -> None:
-        self.leases.end(settling.lease, settling.places)
+    def _ended(self, first: Settling, held: Iterable[int] | None) -> None:
+        """Takes note of what became of the first that was pending; None when everything was still held."""
+        with self._gathering:
+            self._pending.popleft()
+            self._gathered_at = monotonic()
+        self.leases.end(first.lease, first.ids)
+        if held is None:
+            count_settled(first)
+            self.outcomes.append(Outcome(first.jobs, ()))
+            return
         kept = set(held)
-        count_settled(settling, kept)
-        settled = [place for job_id, place in settling.places.items() if job_id in kept]
-        lost = [place for job_id, place in settling.places.items() if job_id not in kept]
-        self.outcomes.append(Outcome(settled, lost))
+        count_settled(first, kept)
+        settled = [job for job in first.jobs if job.id in kept]
+        self.outcomes.append(Outcome(settled, [job for job in first.jobs if job.id not in kept]))
 
-    def _recover(self, conn: Connection) -> None:
+    def _recover(self, conn: Connection, expired: AbstractSet[str]) -> None:
         """Counts what others left behind; however long the backlog, but not all the time."""
-        if monotonic() >= self._recovery_at:
-            self._recovery_at = monotonic() + _RECOVERY_SECONDS
-            for terms in self._terms.values():
-                claims.recover(conn, self._texts, terms)
+        names = sorted(expired & self._terms.keys())
+        if names and self.keeper.may_recover():
+            for name in names:
+                self._recover_topic(conn, self._terms[name])
+
+    def _recover_topic(self, conn: Connection, terms: Terms) -> None:
+        hints = self._database.watcher.hints
+        look = hints.begin_recovery(terms.topic, monotonic())
+        rounds = (
+            sum(claims.recover(conn, self._texts, terms, _RECOVERED_AT_ONCE, look.window_ms))
+            for _ in range(_RECOVERIES)
+        )
+        more = all(recovered == _RECOVERED_AT_ONCE for recovered in rounds)
+        hints.end_recovery(terms.topic, look, monotonic(), more=more)

@@ -1,15 +1,15 @@
-"""What a share consumer has been handed and not yet settled, and what its application said of each record. Pure."""
+"""What a share consumer has been handed and not yet settled, and what its application said of each record. Pure.
 
-from collections.abc import Iterable, Iterator, Sequence
+In implicit mode everything is accepted at once, so nothing is kept or looked up for single records there.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shim.model import AcknowledgeType
-from shim.store.claims import Claimed
+from shim.store.claims import Claimed, Place
 from shim.store.settlements import Rejection, Release
-
-Place = tuple[str, int, int]
-"""Topic, partition and offset: how an application names a record."""
 
 _AT_ONCE_MS = 0
 
@@ -32,24 +32,36 @@ ACCEPTED = Word(AcknowledgeType.ACCEPT)
 RELEASED_AT_ONCE = Word(AcknowledgeType.RELEASE, pause_ms=_AT_ONCE_MS)
 
 
-@dataclass(slots=True)
-class Settling:
-    """What is to become of records of one claim.
+class Delivery(NamedTuple):
+    """Jobs of one claim.
 
     Attributes:
         lease: the claim's token.
-        accepted: the jobs that are done.
+        jobs: all of one topic.
+    """
+
+    lease: int
+    jobs: Sequence[Claimed]
+
+
+@dataclass(slots=True)
+class Settling:
+    """What is to become of jobs of one claim.
+
+    Attributes:
+        lease: the claim's token.
+        jobs: all of them.
+        accepted: the ids of those that are done.
         released: those that are to be delivered again.
         rejected: those that have failed.
-        places: where each job's record is, by the job's id.
         retried: whether an earlier try may have got through.
     """
 
     lease: int
+    jobs: list[Claimed] = field(default_factory=list)
     accepted: list[int] = field(default_factory=list)
     released: list[Release] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
-    places: dict[int, Place] = field(default_factory=dict)
     retried: bool = False
 
     @property
@@ -57,76 +69,102 @@ class Settling:
         """Whether there is nothing but what is done, and it is tried for the first time."""
         return not (self.released or self.rejected or self.retried)
 
-    def add(self, job_id: int, place: Place, word: Word) -> None:
+    @property
+    def ids(self) -> list[int]:
+        """The ids of all jobs."""
+        return [job.id for job in self.jobs]
+
+    def accept(self, jobs: Sequence[Claimed]) -> None:
+        """Adds jobs that are done."""
+        self.jobs += jobs
+        self.accepted += [job.id for job in jobs]
+
+    def add(self, job: Claimed, word: Word) -> None:
         """Adds what was said of one job."""
-        self.places[job_id] = place
+        self.jobs.append(job)
         if word.type is AcknowledgeType.ACCEPT:
-            self.accepted.append(job_id)
+            self.accepted.append(job.id)
         elif word.type is AcknowledgeType.RELEASE:
-            self.released.append(Release(job_id, word.error, word.pause_ms))
+            self.released.append(Release(job.id, word.error, word.pause_ms))
         else:
-            self.rejected.append(Rejection(job_id, word.error))
+            self.rejected.append(Rejection(job.id, word.error))
 
-
-class _Record:
-    __slots__ = ("job_id", "lease", "word")
-
-    def __init__(self, job_id: int, lease: int) -> None:
-        self.job_id = job_id
-        self.lease = lease
-        self.word: Word | None = None
+    def join(self, later: "Settling") -> None:
+        """Adds what was said later of other jobs of the claim."""
+        self.jobs += later.jobs
+        self.accepted += later.accepted
+        self.released += later.released
+        self.rejected += later.rejected
 
 
 class Flight:
     """Records in flight, in the order in which they were handed out."""
 
     def __init__(self) -> None:
-        self._records: dict[Place, _Record] = {}
+        self.clear()
 
     def __len__(self) -> int:
-        return len(self._records)
+        return sum(len(delivery.jobs) for delivery in self._handed)
+
+    def clear(self) -> None:
+        """Forgets everything. For the forked child, whose parent has the claims."""
+        self._handed: list[Delivery] = []
+        self._places: set[Place] = set()
+        self._words: dict[Place, Word] = {}
+        self._of_the_rest: Word | None = None
 
     @property
     def unacknowledged(self) -> int:
         """Of how many records nothing has been said."""
-        return sum(record.word is None for record in self._records.values())
+        if self._of_the_rest is not None:
+            return 0
+        return len(self) - len(self._words)
 
-    def add(self, lease: int, jobs: Iterable[Claimed]) -> None:
+    def add(self, delivery: Delivery) -> None:
         """Takes note of what is handed out."""
-        for job in jobs:
-            self._records[job.record[:3]] = _Record(job.id, lease)
+        self._handed.append(delivery)
+        self._places.clear()
 
     def say(self, place: Place, word: Word) -> bool:
         """Takes note of what is said of a record, in place of what was said before; False when it is not in flight."""
-        record = self._records.get(place)
-        if record is not None:
-            record.word = word
-        return record is not None
+        if not self._places:
+            self._places = {job.place for delivery in self._handed for job in delivery.jobs}
+        there = place in self._places
+        if there:
+            self._words[place] = word
+        return there
 
     def say_of_all(self, word: Word) -> None:
         """Says the same of every record of which nothing has been said."""
-        for record in self._records.values():
-            if record.word is None:
-                record.word = word
+        if self._of_the_rest is None:
+            self._of_the_rest = word
 
     def take(self) -> list[Settling]:
         """Returns what was said, claim by claim, and is done with those records."""
+        if not self._words and self._of_the_rest is None:
+            return []
         settlings: dict[int, Settling] = {}
-        for place, record in self._spoken_of():
-            settling = settlings.setdefault(record.lease, Settling(record.lease))
-            settling.add(record.job_id, place, record.word or ACCEPTED)
-            del self._records[place]
-        return list(settlings.values())
+        left: list[Delivery] = []
+        for lease, jobs in self._handed:
+            settling = settlings.setdefault(lease, Settling(lease))
+            silent = self._spoken_of(jobs, settling)
+            if silent:
+                left.append(Delivery(lease, silent))
+        self.clear()
+        self._handed = left
+        return [settling for settling in settlings.values() if settling.jobs]
 
-    def clear(self) -> None:
-        """Forgets everything. For the forked child, whose parent has the claims."""
-        self._records.clear()
-
-    def _spoken_of(self) -> Sequence[tuple[Place, _Record]]:
-        return [(place, record) for place, record in self._records.items() if record.word is not None]
-
-
-def places_of(settlings: Iterable[Settling]) -> Iterator[Place]:
-    """Yields where the records are."""
-    for settling in settlings:
-        yield from settling.places.values()
+    def _spoken_of(self, jobs: Sequence[Claimed], settling: Settling) -> list[Claimed]:
+        """Adds what was said, and returns those jobs of which nothing was."""
+        words, rest = self._words, self._of_the_rest
+        if rest is ACCEPTED and not words:
+            settling.accept(jobs)
+            return []
+        silent: list[Claimed] = []
+        for job in jobs:
+            word = words.get(job.place, rest)
+            if word is None:
+                silent.append(job)
+            else:
+                settling.add(job, word)
+        return silent

@@ -3,7 +3,6 @@
 All of it runs in the application's thread. Nothing holds a connection while the application's own code runs.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -21,10 +20,9 @@ from shim.config.settings import Settings, Severity
 from shim.errors import KafkaError, KafkaException, from_postgres
 from shim.message import Message
 from shim.protocol.codes import Broker, Local
-from shim.sharing.claimer import Claimer, Delivery, OrderedError
-from shim.sharing.flight import RELEASED_AT_ONCE, Flight, Place, Settling
-from shim.sharing.leases import renewer_for
-from shim.store.claims import OwnedError
+from shim.sharing.claimer import Claimer, OrderedError
+from shim.sharing.flight import RELEASED_AT_ONCE, Delivery, Flight
+from shim.store.claims import Claimed, OwnedError, Place
 from shim.store.meter import meter
 from shim.store.part import backoff
 from shim.store.retention import sweeper_for
@@ -62,12 +60,12 @@ class Polling:
         self.flight = Flight()
         self.topics: tuple[str, ...] = ()
         self.on_commit: CommitCallback | None = None
-        self._pending: deque[Settling] = deque()
         self._taken: dict[Place, int] = {}
         self._seen = Snapshot()
         self._started = self._forked = False
+        self._names: frozenset[str] = frozenset()
         self._empty_handed = 0
-        self._retry_at = 0.0
+        self._retry_at = self._again_at = 0.0
         self._failures = 0
         meter.attend(self)
 
@@ -81,13 +79,15 @@ class Polling:
         self._bell.renew()
         self._claimer.renew()
         self.flight.clear()
-        self._pending.clear()
         self._seen = Snapshot()
+        self._empty_handed = 0
         self._started, self._forked = False, True
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Claims jobs of these topics from now on, in place of those of before."""
         self.topics = tuple(topics)
+        self._names = frozenset(self.topics)
+        self._empty_handed = 0
         if self._started:
             self._watch()
 
@@ -98,14 +98,16 @@ class Polling:
             KafkaException: the database refused, or another group owns a topic.
         """
         end = inf if seconds < 0 else monotonic() + seconds
-        self._pending += self.flight.take()
+        self._claimer.gather(self.flight.take())
         self._start()
         while True:
             self._inbox.serve()
-            messages = self._claimed(most) if self._retry_at <= monotonic() else []
+            delivery = self._claimer.from_stock(self._names, most)
+            if delivery is None and self._retry_at <= monotonic():
+                delivery = self._claimed(most)
             self._tell()
-            if messages:
-                return messages
+            if delivery is not None:
+                return self._handed_out(delivery)
             left = end - monotonic()
             if left <= 0:
                 return []
@@ -118,10 +120,10 @@ class Polling:
         while (left := end - monotonic()) > 0:
             self._inbox.serve()
             self._seen = self._database.watcher.snapshot()
-            if not self._seen.claimable.isdisjoint(self.topics):
+            if not self._seen.claimable.isdisjoint(self._names):
                 return
             self._bell.answer()
-            self._database.ringer.wait(self._bell, frozenset(self.topics), self._seen, min(left, _LONGEST_WAIT))
+            self._database.ringer.wait(self._bell, self._names, self._seen, min(left, _LONGEST_WAIT))
 
     def take_in(self, caller: psycopg.Connection[Any], most: int, limit_s: float) -> list[Message]:
         """Takes jobs in the application's own transaction, which completes them when it commits.
@@ -132,13 +134,13 @@ class Polling:
         """
         self._start()
         try:
-            jobs = self._claimer.take_in(caller, frozenset(self.topics), most, limit_s)
+            jobs = self._claimer.take_in(caller, self._names, most, limit_s)
         except (OwnedError, OrderedError) as refused:
             raise KafkaException(KafkaError(Local.CONFLICT, f"{Local.CONFLICT.text}: {refused}")) from refused
         except DatabaseError as trouble:
             raise KafkaException(from_postgres(trouble.failure)) from trouble.failure
         messages = [Message.from_delivery(job.record, job.deliveries + 1) for job in jobs]
-        self._taken = {job.record[:3]: job.id for job in jobs}
+        self._taken = {job.place: job.id for job in jobs}
         return messages
 
     def count_failure(self, places: Iterable[Place], error: str) -> int:
@@ -160,19 +162,19 @@ class Polling:
             KafkaException: the database refused, or was away for all that time.
         """
         end = inf if seconds < 0 else monotonic() + seconds
-        self._pending += self.flight.take()
-        while self._pending:
+        self._claimer.gather(self.flight.take())
+        while self._claimer.owes():
             self._settle()
             left = end - monotonic()
-            if self._pending and left <= 0:
+            if self._claimer.owes() and left <= 0:
                 raise KafkaException(KafkaError(Local.TIMED_OUT))
-            if self._pending:
+            if self._claimer.owes():
                 self._bell.wait(min(left, max(self._retry_at - monotonic(), 0.0)))
-        return self._tell()
+        return self._tell(wanted=True)
 
     def commit_soon(self) -> None:
         """Settles what was acknowledged; what cannot be settled now is settled by a later call."""
-        self._pending += self.flight.take()
+        self._claimer.gather(self.flight.take())
         if self._retry_at <= monotonic():
             self._settle()
         self._tell()
@@ -180,16 +182,17 @@ class Polling:
     def close(self) -> None:
         """Settles what was acknowledged and gives the rest back at once, within seconds, whatever is down."""
         end = monotonic() + _CLOSE_SECONDS
-        self._pending += self.flight.take()
+        self._claimer.gather(self.flight.take())
         self.flight.say_of_all(RELEASED_AT_ONCE)
-        self._pending += self.flight.take()
+        self._claimer.gather(self.flight.take())
+        self._claimer.leave()
         with ExitStack() as last_first:
             last_first.callback(self._tell)
             if self._started:
                 last_first.callback(self._database.watcher.forget, self)
-            while self._pending and monotonic() < end:
+            while self._claimer.owes() and monotonic() < end:
                 self._settle()
-                if self._pending:
+                if self._claimer.owes():
                     self._bell.wait(max(self._retry_at - monotonic(), 0.0))
 
     def _start(self) -> None:
@@ -200,7 +203,7 @@ class Polling:
         settings, database = self._settings, self._database
         if self._forked:
             settings.log(Severity.WARNING, "FORK", "the process was forked: this consumer goes on as another one")
-        renewer_for(database.pool, database.schemas).attend(self._claimer.leases)
+        self._claimer.keeper.attend(self._claimer)
         if settings.retention:
             sweeper_for(database.pool, database.schemas).start()
         if settings.notify != "off":
@@ -211,34 +214,44 @@ class Polling:
         self._database.watcher.watch(self.topics, self, claims=True)
         self._bell.ring()
 
-    def _claimed(self, most: int) -> list[Message]:
-        """Claims once."""
+    def _claimed(self, most: int) -> Delivery | None:
+        """Claims once, where that may bring anything; settles in any case."""
         seen = self._database.watcher.snapshot()
         if seen is not self._seen:
-            self._seen, self._empty_handed = seen, 0
+            self._seen, self._again_at = seen, 0.0
         self._bell.answer()
+        if not self._may_find():
+            if self._claimer.owes():
+                self._settle()
+            return None
+        expired = seen.expired if self._names <= seen.topics else self._names
         try:
-            delivery = self._claimer.claim(frozenset(self.topics), most, self._pending)
+            delivery = self._claimer.claim(self._names, most, expired)
         except OwnedError as owned:
             raise KafkaException(KafkaError(Local.CONFLICT, f"{Local.CONFLICT.text}: {owned}")) from owned
         except DatabaseError as trouble:
             self._troubled(trouble)
-            return []
+            return None
         self._well()
-        return self._handed_out(delivery)
+        self._empty_handed = 0 if delivery is not None else self._empty_handed + 1
+        self._again_at = monotonic() + backoff(self._empty_handed)
+        return delivery
 
-    def _handed_out(self, delivery: Delivery | None) -> list[Message]:
-        if delivery is None:
-            self._empty_handed += 1
-            return []
-        self._empty_handed = 0
-        self.flight.add(delivery.lease, delivery.jobs)
-        renewer_for(self._database.pool, self._database.schemas).wake()
+    def _may_find(self) -> bool:
+        """Whether a claim may bring anything: once nothing was found, the watcher is asked, which looks for all."""
+        seen, names = self._seen, self._names
+        if not self._empty_handed or self._failures or seen.error is not None:
+            return True
+        there = not (seen.claimable.isdisjoint(names) and seen.expired.isdisjoint(names))
+        return there and self._again_at <= monotonic()
+
+    def _handed_out(self, delivery: Delivery) -> list[Message]:
+        self.flight.add(delivery)
         return [Message.from_delivery(job.record, job.deliveries + 1) for job in delivery.jobs]
 
     def _settle(self) -> None:
         try:
-            self._claimer.settle(self._pending)
+            self._claimer.settle()
         except DatabaseError as trouble:
             self._troubled(trouble)
         else:
@@ -266,18 +279,19 @@ class Polling:
         """Waits for something to claim. Signals interrupt it."""
         retry = self._retry_at - monotonic()
         # What is due may be locked by somebody's transaction: then there is nothing new to wait for.
-        there = not self._seen.claimable.isdisjoint(self.topics)
-        pause = retry if retry > 0 else backoff(self._empty_handed) if there else _LONGEST_WAIT
-        self._database.ringer.wait(self._bell, frozenset(self.topics), self._seen, min(left, pause))
+        there = not (self._seen.claimable.isdisjoint(self._names) and self._seen.expired.isdisjoint(self._names))
+        pause = retry if retry > 0 else max(self._again_at - monotonic(), 0.0) if there else _LONGEST_WAIT
+        self._database.ringer.wait(self._bell, self._names, self._seen, min(left, pause))
 
-    def _tell(self) -> Results:
-        """Calls back for whatever was settled since, and returns what became of it by partition."""
+    def _tell(self, *, wanted: bool = False) -> Results:
+        """Calls back for what was settled since, and returns what became of it by partition, where that is wanted."""
         results: Results = {}
+        wanted = wanted or self.on_commit is not None
         while self._claimer.outcomes:
             outcome = self._claimer.outcomes.popleft()
-            failed = KafkaException(KafkaError(Broker.INVALID_RECORD_STATE))
-            for places, exception in ((outcome.settled, None), (outcome.lost, failed)):
-                offsets = _by_partition(places)
+            failed = KafkaException(KafkaError(Broker.INVALID_RECORD_STATE)) if outcome.lost else None
+            for jobs, exception in ((outcome.settled, None), (outcome.lost, failed)):
+                offsets = _by_partition(jobs) if wanted else {}
                 results |= dict.fromkeys(offsets, exception)
                 if offsets and self.on_commit is not None:
                     self._inbox.post(Notice(partial(self.on_commit, offsets, exception)))
@@ -285,8 +299,9 @@ class Polling:
         return results
 
 
-def _by_partition(places: Iterable[Place]) -> Offsets:
+def _by_partition(jobs: Iterable[Claimed]) -> Offsets:
     offsets: dict[tuple[str, int], set[int]] = {}
-    for topic, partition, offset in places:
+    for job in jobs:
+        topic, partition, offset = job.place
         offsets.setdefault((topic, partition), set()).add(offset)
     return {TopicPartition(topic, partition, 0): found for (topic, partition), found in offsets.items()}

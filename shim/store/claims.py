@@ -21,6 +21,8 @@ from shim.store.statements import Schemas, Statements
 Connection = psycopg.Connection[TupleRow]
 Texts = Mapping[str, LiteralString]
 OwnerKind = Literal["consumer", "share"]
+Place = tuple[str, int, int]
+"""Topic, partition and offset: how an application names a record."""
 
 _FIRST_WINDOW = 4
 _SHORTEST_WINDOW = 100
@@ -70,7 +72,7 @@ class Terms(NamedTuple):
 
 
 class After(NamedTuple):
-    """A place in the order of claims: nothing before it was pending just now. A hint: drop it every second.
+    """A place in the order of claims: nothing before it was pending just now. A hint, see `shim.store.hints`.
 
     Attributes:
         process_after: when the job there is due, as Postgres writes it.
@@ -96,6 +98,11 @@ class Claimed(NamedTuple):
     id: int
     deliveries: int
     record: Record
+
+    @property
+    def place(self) -> Place:
+        """Where the record is."""
+        return self.record[:3]
 
 
 class Done(NamedTuple):
@@ -125,7 +132,7 @@ class Batch(NamedTuple):
     """
 
     lease: int
-    jobs: Sequence[Claimed]
+    jobs: list[Claimed]
     after: After
     completed: int = 0
 
@@ -196,7 +203,7 @@ def claim(
         terms: the topic's.
         worker: what ``locked_by`` says.
         limit: how many jobs at most.
-        after: from an earlier batch, at most a second ago; `EVERYTHING` is always right.
+        after: from an earlier batch; `EVERYTHING` is always right.
         done: what is to be completed.
     """
     arguments = {"topic": terms.topic, "worker": worker, "limit": limit}
@@ -205,13 +212,13 @@ def claim(
         batch = _claim_by_key(conn, texts, arguments, done)
     else:
         place = {"after": after.process_after, "after_id": after.id, **_ended(done)}
-        batch = _batch(conn.cursor(binary=True).execute(texts["claim"], {**arguments, **place}), after)
+        batch = _batch(conn.cursor(binary=True).execute(texts["claim"], {**arguments, **place}).fetchall(), after)
     meter.time("claim", monotonic() - began)
     meter.count("share_claims", terms.topic, by=len(batch.jobs))
     return batch
 
 
-def recover(conn: Connection, texts: Texts, terms: Terms, limit: int = 1000) -> Recovered:
+def recover(conn: Connection, texts: Texts, terms: Terms, limit: int = 1000, window_ms: int | None = None) -> Recovered:
     """Ends claims that have run out: their jobs are counted, and delivered again or failed.
 
     Args:
@@ -219,8 +226,9 @@ def recover(conn: Connection, texts: Texts, terms: Terms, limit: int = 1000) -> 
         texts: from `load`.
         terms: the topic's.
         limit: how many jobs at most.
+        window_ms: when this was done last, and enough on top for whatever is committed late; None is always right.
     """
-    arguments = {"topic": terms.topic, "lease_ms": terms.lease_ms, "limit": limit}
+    arguments = {"topic": terms.topic, "lease_ms": terms.lease_ms, "limit": limit, "window_ms": window_ms}
     with conn.transaction():
         topics.share_gate(conn, texts, [terms.topic])
         states = [state for _, state in conn.execute(texts["recover"], arguments)]
@@ -243,7 +251,7 @@ def _claim_by_key(conn: Connection, texts: Texts, arguments: dict[str, Any], don
         completed = conn.execute(texts["end"], _ended(done)).rowcount if done.ids else 0
         ids = _first_of_keys(conn, texts, arguments)
         rows = conn.cursor(binary=True).execute(texts["take"], {**arguments, "ids": ids})
-        return _batch(rows, EVERYTHING)._replace(completed=completed)
+        return _batch(rows.fetchall(), EVERYTHING)._replace(completed=completed)
 
 
 def _first_of_keys(conn: Connection, texts: Texts, arguments: dict[str, Any]) -> list[int]:

@@ -4,7 +4,7 @@ A caller connects in its own thread, so it learns at once and in libpq's words w
 background, nothing logs, and the first call after an outage finds the server back. (`psycopg_pool.ConnectionPool`
 hides the reason behind a timeout, warns into the application's log while the server is down, and came back 9 s after
 an outage of 20 s, since its own attempts draw apart.) Places are given in the order in which they were asked for:
-a heartbeat is not starved by a loop that fetches.
+a heartbeat is not starved by a loop that fetches. Leases that are renewed go before.
 
 After a fork the same objects serve the child, with connections and parts of its own.
 """
@@ -127,7 +127,9 @@ class Pool:
         self._stock.grow(self._size)
 
     @contextmanager
-    def connection(self, timeout: float | None = None, *, patience: float | None = None) -> Iterator[Connection]:
+    def connection(
+        self, timeout: float | None = None, *, patience: float | None = None, first: bool = False
+    ) -> Iterator[Connection]:
         """Lends a connection in autocommit, outside of any transaction.
 
         One that comes back broken, inside a transaction or busy is closed. Ask for one at a time: a thread that holds
@@ -138,6 +140,7 @@ class Pool:
             patience: how many seconds the server may be silent during one statement (`SilentServerError`, which is an
                 OperationalError); None as long as TCP believes in the connection. For statements that are never slow,
                 such as a heartbeat.
+            first: whether to go before all who wait for a place: for what is rare, short, and must not be late.
 
         Raises:
             PoolTimeout: every connection stayed lent; an OperationalError too.
@@ -145,7 +148,7 @@ class Pool:
             PoolClosed: the pool is closed; an OperationalError too.
         """
         stock = self._stock
-        lent = stock.lend(_TIMEOUT_SECONDS if timeout is None else timeout)
+        lent = stock.lend(_TIMEOUT_SECONDS if timeout is None else timeout, first=first)
         lent.conn.patience = patience
         try:
             yield lent.conn
@@ -238,9 +241,9 @@ class _Stock:
                 self._pass_on()
             self._size = max(size, self._size)
 
-    def lend(self, timeout: float) -> _Lent:
+    def lend(self, timeout: float, *, first: bool = False) -> _Lent:
         deadline = time.monotonic() + timeout
-        self._take_place(timeout)
+        self._take_place(timeout, first=first)
         try:
             return self._idle_one() or self._new_one(deadline - time.monotonic())
         except BaseException:
@@ -269,13 +272,13 @@ class _Stock:
                 self._pass_on()
         self._close_idle(float("inf"))
 
-    def _take_place(self, timeout: float) -> None:
+    def _take_place(self, timeout: float, *, first: bool) -> None:
         with self._lock:
             if self._free > 0:
                 self._free -= 1
                 return
             turn = threading.Event()
-            self.waiting.append(turn)
+            self.waiting.insert(0 if first else len(self.waiting), turn)
         try:
             came = turn.wait(timeout)
         except BaseException:  # Ctrl-C
@@ -298,7 +301,7 @@ class _Stock:
             self._pass_on()
 
     def _pass_on(self) -> None:
-        """Gives a place to whoever waits longest. Under the lock."""
+        """Gives a place to whoever is first in the queue. Under the lock."""
         if self.waiting:
             self.waiting.popleft().set()
         else:

@@ -104,9 +104,22 @@ def return_unknown(conn: Connection, texts: Texts, worker: str, known: Iterable[
     ).rowcount
 
 
-def renew(conn: Connection, texts: Texts, lease: int, ids: Sequence[int]) -> set[int]:
-    """Lets a claim last for another lease from now on, and returns the ids of the jobs that were still held."""
-    return _changed(conn, texts["renew"], lease, ids)
+def renew(conn: Connection, texts: Texts, claims: Mapping[int, Iterable[int]]) -> dict[int, set[int]]:
+    """Lets claims last for another lease from now on, all in one statement.
+
+    Args:
+        conn: a connection.
+        texts: from `load`.
+        claims: the ids of the jobs of each, by its token.
+
+    Returns:
+        of each claim the ids of those jobs that were still held.
+    """
+    held: dict[int, set[int]] = {lease: set() for lease in claims}
+    ids = sorted({id_ for claimed in claims.values() for id_ in claimed})
+    for id_, lease in conn.execute(texts["renew"], {"ids": ids, "leases": list(claims)}):
+        held[lease].add(id_)
+    return held
 
 
 def settled_by(conn: Connection, texts: Texts, lease: int, ids: Sequence[int]) -> dict[int, str]:

@@ -8,6 +8,9 @@ A file holds named statements, each introduced by its name and a comment of a li
 
 ``/*queue.*/`` in front of an object is a marker for its schema: the file stays valid SQL that runs in psql, and the
 loader replaces the marker by the quoted name. A marker that nobody filled is an error, never a wrong schema.
+
+``/*+ record.of_job */`` behind a column stands for more of them: those that the statement ``of_job`` of ``record.sql``
+selects. So what several statements select is written once, and each of them is valid SQL as it stands.
 """
 
 import re
@@ -21,6 +24,7 @@ from typing import LiteralString
 from shim.store.errors import StatementError
 
 _MARKER = re.compile(r"/\*(\w+)\.\*/")
+_COLUMNS = re.compile(r" /\*\+ (\w+)\.(\w+) \*/")
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
@@ -55,7 +59,8 @@ class Statements(Mapping[str, LiteralString]):
     """
 
     def __init__(self, package: str, filename: str, schemas: Schemas) -> None:
-        self._filled = {name: schemas.fill(sql) for name, sql in _parsed(package, filename).items()}
+        texts = _parsed(package, filename)
+        self._filled = {name: schemas.fill(_with_columns(package, sql)) for name, sql in texts.items()}
 
     def __getitem__(self, name: str) -> LiteralString:
         return self._filled[name]
@@ -75,6 +80,18 @@ def quoted(identifier: str) -> str:
 def read_sql(package: str, filename: str) -> str:
     """Returns the text of a ``.sql`` file that ships with ``package``."""
     return files(package).joinpath(filename).read_text(encoding="utf-8")
+
+
+def _with_columns(package: str, sql: str) -> str:
+    """Returns ``sql`` with the columns that it shares with other statements."""
+    return _COLUMNS.sub(lambda marker: ",\n" + _selected(package, f"{marker[1]}.sql", marker[2]), sql)
+
+
+def _selected(package: str, filename: str, name: str) -> str:
+    columns, found, _ = _parsed(package, filename)[name].removeprefix("select").rpartition("\nfrom ")
+    if not found:
+        raise StatementError(f"statement {name!r} selects nothing from anywhere")
+    return columns.strip("\n")
 
 
 @cache

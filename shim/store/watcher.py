@@ -18,6 +18,7 @@ from shim.store import sequence
 from shim.store.connection import Connection, repeat
 from shim.store.errors import StoreError
 from shim.store.fetch import TP, Head
+from shim.store.hints import Hints, Seen
 from shim.store.notify import Listener, channel_of
 from shim.store.part import Part
 from shim.store.pool import Pool, pools
@@ -30,11 +31,12 @@ _QUIET_SECONDS = 30.0
 _QUIET_PAUSE = 2.0
 _HERD_SECONDS = 0.002
 _LATE_SECONDS = 0.001
-_DUE_IN = 7
 # The topic was deleted a moment ago, or somebody else holds it for a while.
 _PASSING = (UnknownTopicError, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 _LOOK_SECONDS = 10.0
 _NUMBERING_SECONDS = 60.0
+_SEEN = 8  # from this column on a look speaks to the hints, and to the watcher
+_DUE_IN = 10
 
 
 class Snapshot(NamedTuple):
@@ -47,7 +49,8 @@ class Snapshot(NamedTuple):
         gates: ``open`` or ``closed``, of the topics that are registered: one that is in ``topics`` and not here does
             not exist.
         unsequenced: topics with rows that are due and wait for an offset.
-        claimable: topics with jobs to claim or to recover, of those that were watched for it.
+        claimable: topics with jobs to claim, of those that were watched for it.
+        expired: the same with jobs to recover, whatever their gates say.
         error: why the last look failed, or why rows get no offsets; None when all is well.
         error_since: since when that is so, by ``time.monotonic``; None without an error.
     """
@@ -58,6 +61,7 @@ class Snapshot(NamedTuple):
     gates: Mapping[str, str] = {}
     unsequenced: frozenset[str] = frozenset()
     claimable: frozenset[str] = frozenset()
+    expired: frozenset[str] = frozenset()
     error: Exception | None = None
     error_since: float | None = None
 
@@ -85,6 +89,9 @@ class Watcher(Part):
     Args:
         pool: where its connections come from; it holds one only while it looks.
         schemas: which queue.
+
+    Attributes:
+        hints: where looks for jobs begin.
     """
 
     def __init__(self, pool: Pool, schemas: Schemas) -> None:
@@ -103,6 +110,7 @@ class Watcher(Part):
         self._news = threading.Condition(self._news_lock)
         self._snapshot = Snapshot()
         self._rows: Sequence[TupleRow] = ()
+        self.hints = Hints()
         self._unnumbered: Exception | None = None
         self._pause = _SHORTEST_PAUSE
         self._looked_at = self._news_at = 0.0
@@ -198,10 +206,8 @@ class Watcher(Part):
         self._doze()
         with self._pool.connection(patience=_LOOK_SECONDS) as conn:
             self._looked_at = time.monotonic()
-            wanted = {"topics": list(topics), "claimed": list(self._claimed())}
-            rows = repeat(conn, self._look, wanted, binary=True).fetchall()
-            due_in_s = min((row[_DUE_IN] for row in rows if row[_DUE_IN] is not None), default=inf)
-            news = self._saw(topics, [row[:_DUE_IN] for row in rows])
+            rows, due_in_s = self._rows_of(conn, topics)
+            news = self._saw(topics, rows)
             news |= self._number(conn)
         if news:
             self._news_at = time.monotonic()
@@ -248,16 +254,36 @@ class Watcher(Part):
             time.sleep(SystemRandom().uniform(0.0, _HERD_SECONDS))  # all processes hear it at the same moment
             self.nudge()
 
+    def _rows_of(self, conn: Connection, topics: frozenset[str]) -> tuple[Sequence[TupleRow], float]:
+        """Looks, no further back than it has to, and lets the claims of this process know what that showed.
+
+        Returns:
+            what clients are told of, and the seconds until a row is due that waits for its offset.
+        """
+        claimed = list(self._claimed())
+        look, places, past = self.hints.begin_look(claimed, time.monotonic())
+        after = {"after": [place.process_after for place in places], "after_ids": [place.id for place in places]}
+        before = {"past": [place.process_after for place in past], "past_ids": [place.id for place in past]}
+        wanted = {"topics": list(topics), "claimed": claimed, "window_ms": look.window_ms}
+        rows = repeat(conn, self._look, {**wanted, **after, **before}, binary=True).fetchall()
+        seen = {row[0]: Seen(row[0], row[3], row[_SEEN], row[4], row[_SEEN + 1]) for row in rows}
+        far = self.hints.end_look(look, list(seen.values()), time.monotonic())
+        told = [
+            (*row[:3], row[3] or row[0] in far.behind, row[4] or row[0] in far.expired, *row[5:_SEEN]) for row in rows
+        ]
+        return told, min((row[_DUE_IN] for row in rows if row[_DUE_IN] is not None), default=inf)
+
     def _saw(self, topics: frozenset[str], rows: Sequence[TupleRow]) -> bool:
         seen = self._snapshot
         if rows != self._rows or topics != seen.topics:
             self._rows = rows
             seen = seen._replace(
                 topics=topics,
-                heads={(row[0], row[4]): Head(row[5], row[6]) for row in rows if row[4] is not None},
+                heads={(row[0], row[5]): Head(row[6], row[7]) for row in rows if row[5] is not None},
                 gates={row[0]: row[1] for row in rows},
                 unsequenced=frozenset(row[0] for row in rows if row[2]),
                 claimable=frozenset(row[0] for row in rows if row[3]),
+                expired=frozenset(row[0] for row in rows if row[4]),
             )
         return self._publish(seen, self._unnumbered if seen.unsequenced else None)
 

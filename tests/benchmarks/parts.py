@@ -32,10 +32,9 @@ _QUEUE_MESSAGES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What a benchmark runs against."""
+class Server:
+    """A Postgres that a benchmark runs against."""
 
-    kafka: EmbeddedKafka
     server: EmbeddedPostgres
     databases: Databases
 
@@ -44,9 +43,9 @@ class Parts:
         """A new database, as URL and as a connection; dropped afterwards.
 
         Args:
-            setup: prepares it; None for all tables of this project.
+            setup: prepares it; None for `tables`.
         """
-        url = self.databases.create(setup or _tables)
+        url = self.databases.create(setup or tables)
         try:
             with psycopg.connect(url, autocommit=True) as conn:
                 conn.execute("checkpoint")
@@ -55,12 +54,26 @@ class Parts:
             self.databases.drop(url)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts(Server):
+    """What a benchmark runs against that needs Kafka too."""
+
+    kafka: EmbeddedKafka
+
+
 @contextmanager
 def parts() -> Iterator[Parts]:
     """Starts both servers, and removes them afterwards."""
-    with EmbeddedKafka(heap="1g", jvm_options=()) as kafka, EmbeddedPostgres(fsync=True, settings=_SETTINGS) as server:
+    with EmbeddedKafka(heap="1g", jvm_options=()) as kafka, postgres_alone() as alone:
+        yield Parts(alone.server, alone.databases, kafka)
+
+
+@contextmanager
+def postgres_alone() -> Iterator[Server]:
+    """Starts the Postgres without Kafka, and removes it afterwards."""
+    with EmbeddedPostgres(fsync=True, settings=_SETTINGS) as server:
         databases = Databases(with_database(server.url, "postgres"))
-        yield Parts(kafka, server, databases)
+        yield Server(server, databases)
         databases.drop_all()
 
 
@@ -98,7 +111,8 @@ def read(bootstrap_servers: str, topic: str, messages: int, at_once: int = 2_000
             yield records
 
 
-def _tables(url: str) -> None:
+def tables(url: str) -> None:
+    """Makes all tables of this project."""
     with psycopg.connect(url, autocommit=True) as conn:
         for line in (store_line(), postgres.migrator_line()):
             upgrade(conn, line)

@@ -22,15 +22,19 @@ class Peer:
         name: how reports call it.
         modules: what has to be installed.
         queue: its table.
+        done: the SQL expression for how many jobs are done, of those that were sent.
+        held: the same for how many a worker has and has not settled.
         install: prepares an empty database, given its URL.
-        task: makes the task of an application, from URL, action, messages and batch.
+        task: makes the task of an application, from URL, action, messages, batch, and seconds where it has an end.
     """
 
     name: str
     modules: tuple[str, ...]
     queue: str
+    done: str
+    held: str
     install: Callable[[str], None]
-    task: Callable[[str, str, int, int], Task]
+    task: Callable[..., Task]
 
     def send(self, on: Parts, messages: int, batch: int) -> Run:
         """Enqueues jobs, so many at once."""
@@ -57,8 +61,24 @@ class Peer:
 def peers(names: Iterable[str]) -> list[Peer]:
     """The peers of these names."""
     known = {
-        "pgmq": Peer("pgmq", ("pgmq",), "pgmq.q_jobs", _install_pgmq, _pgmq),
-        "pgqueuer": Peer("PgQueuer", ("pgqueuer", "asyncpg"), "pgqueuer", _install_pgqueuer, _pgqueuer),
+        "pgmq": Peer(
+            "pgmq",
+            ("pgmq",),
+            "pgmq.q_jobs",
+            done="(select count(*) from pgmq.a_jobs)",
+            held="(select count(*) from pgmq.q_jobs where vt > now())",
+            install=_install_pgmq,
+            task=_pgmq,
+        ),
+        "pgqueuer": Peer(
+            "PgQueuer",
+            ("pgqueuer", "asyncpg"),
+            "pgqueuer",
+            done="(select count(*) from pgqueuer_log where status = 'successful')",
+            held="(select count(*) from pgqueuer where status = 'picked')",
+            install=_install_pgqueuer,
+            task=_pgqueuer,
+        ),
     }
     return [known[name] for name in names]
 

@@ -179,7 +179,7 @@ CONSUMING = (
         Integer(1, 2_147_483_647),
         500,
         HONOURED,
-        "how many messages a share consumer claims at once",
+        "how many messages a poll of a share consumer returns at most",
     ),
     Property(
         "share.acknowledgement.mode",

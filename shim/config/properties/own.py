@@ -33,6 +33,14 @@ OWN = (
         "how long a share consumer renews the lease of a job that it has been handed",
     ),
     Property(
+        "shim.prefetch.ms",
+        CONSUMER,
+        Integer(0, 10_000),
+        50,
+        HONOURED,
+        "a share consumer claims ahead what its application gets through in that time; 0: nothing",
+    ),
+    Property(
         "shim.block.on.full",
         PRODUCER,
         Boolean(switch=True),

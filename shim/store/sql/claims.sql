@@ -44,19 +44,7 @@ with done as (
   returning *
 )
 select (select count(*) from done) as completed, job.id, job.lease, job.retry_count,
-  job.process_after::text as process_after, job.topic, job.partition, job.log_offset, job.key,
-  case
-    when job.value is not null then job.value
-    when job.encoding = 'text' then convert_to(job.payload #>> '{}', 'UTF8')
-    when job.encoding is distinct from 'tombstone' then convert_to(job.payload::text, 'UTF8')
-  end as value,
-  job.headers,
-  coalesce(
-    job.timestamp_ms,
-    case when isfinite(job.created_at) then (extract(epoch from job.created_at) * 1000)::bigint else -1 end
-  ) as timestamp_ms,
-  coalesce(job.timestamp_type, 1::smallint) as timestamp_type,
-  job.value is null and job.encoding is distinct from 'tombstone' and job.encoding is distinct from 'text' as viewed
+  job.process_after::text as process_after /*+ record.of_job */
 from (values (1)) as always (one)
 left join claimed as job on true
 order by job.process_after, job.id;
@@ -109,30 +97,22 @@ with due as materialized (
   returning *
 )
 select 0::bigint as completed, job.id, job.lease, job.retry_count,
-  job.process_after::text as process_after, job.topic, job.partition, job.log_offset, job.key,
-  case
-    when job.value is not null then job.value
-    when job.encoding = 'text' then convert_to(job.payload #>> '{}', 'UTF8')
-    when job.encoding is distinct from 'tombstone' then convert_to(job.payload::text, 'UTF8')
-  end as value,
-  job.headers,
-  coalesce(
-    job.timestamp_ms,
-    case when isfinite(job.created_at) then (extract(epoch from job.created_at) * 1000)::bigint else -1 end
-  ) as timestamp_ms,
-  coalesce(job.timestamp_type, 1::smallint) as timestamp_type,
-  job.value is null and job.encoding is distinct from 'tombstone' and job.encoding is distinct from 'text' as viewed
+  job.process_after::text as process_after /*+ record.of_job */
 from claimed as job
 order by job.process_after, job.id;
 
 -- name: recover
 -- Jobs whose claim has run out: counted, and delivered again after their pause, or failed at the limit. Where the gate
--- is closed they are parked, so whoever runs this keeps the gate as it is.
+-- is closed they are parked, so whoever runs this keeps the gate as it is. The lower bound only skips what the index
+-- still holds of claims that have ended.
 with expired as materialized (
   select id
   from /*queue.*/job_queue
   where topic = %(topic)s and status = 'processing'
     and locked_at < now() - %(lease_ms)s::bigint * interval '1 millisecond'
+    and locked_at >= coalesce(
+      now() - (%(lease_ms)s::bigint + %(window_ms)s::bigint) * interval '1 millisecond', '-infinity'
+    )
   order by locked_at
   limit %(limit)s
   for no key update skip locked

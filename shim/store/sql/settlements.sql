@@ -61,11 +61,11 @@ where job.id = any(%(ids)s) and job.lease = %(lease)s and case when job.status =
 returning job.id;
 
 -- name: renew
--- A claim goes on for another lease, as far as it still holds; one that ran out does until somebody recovers the job.
+-- Claims go on for another lease, as far as they still hold; one that ran out does until somebody recovers the job.
 update /*queue.*/job_queue
 set locked_at = clock_timestamp()
-where id = any(%(ids)s) and lease = %(lease)s and case when status = 'processing' then true end
-returning id;
+where id = any(%(ids)s) and lease = any(%(leases)s) and case when status = 'processing' then true end
+returning id, lease;
 
 -- name: settled_by
 -- Which of these jobs this claim was the last to settle: what was asked for before a reply was lost.

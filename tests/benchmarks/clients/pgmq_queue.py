@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import pgmq
@@ -17,19 +18,21 @@ _INVISIBLE_SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Pgmq:
-    """Sends jobs in batches, or reads and deletes them in batches.
+    """Sends jobs in batches, reads and deletes them in batches, or reads and archives them for a while.
 
     Attributes:
         dsn: where the queue is.
-        action: ``send`` or ``receive``.
-        messages: how many jobs.
+        action: ``send``, ``receive`` or ``work``.
+        messages: how many jobs; to work, how many there are at most.
         batch: how many at once.
+        seconds: how long to work.
     """
 
     dsn: str
     action: str
     messages: int
     batch: int
+    seconds: float = 0.0
 
 
 def install(dsn: str) -> None:
@@ -40,9 +43,9 @@ def install(dsn: str) -> None:
 
 
 def main() -> None:
-    """Send or receive."""
+    """Send, receive or work."""
     task = parent.task(Pgmq)
-    actions: dict[str, Callable[[Any, Pgmq], dict[str, Any]]] = {"send": _send, "receive": _receive}
+    actions: dict[str, Callable[[Any, Pgmq], dict[str, Any]]] = {"send": _send, "receive": _receive, "work": _work}
     queue = pgmq.PGMQueue(conn_string=task.dsn, init_extension=False, pool_size=1)
     try:
         parent.tell(actions[task.action](queue, task))
@@ -78,6 +81,18 @@ def _receive(queue: Any, task: Pgmq) -> dict[str, Any]:
         count += len(ids)
     clock.stop()
     return {**clock.document(), "messages": count, "lost": task.messages - len(seen), "doubled": count - len(seen)}
+
+
+def _work(queue: Any, task: Pgmq) -> dict[str, Any]:
+    count = 0
+    clock = parent.ready()
+    end = monotonic() + task.seconds
+    while monotonic() < end:
+        messages = queue.read_batch(QUEUE, vt=_INVISIBLE_SECONDS, batch_size=task.batch)
+        assert messages, f"the queue is empty after {count} messages: raise --backlog"
+        count += len(queue.archive_batch(QUEUE, [message.msg_id for message in messages]))
+    clock.stop()
+    return {**clock.document(), "jobs": count}
 
 
 if __name__ == "__main__":

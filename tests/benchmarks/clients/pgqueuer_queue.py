@@ -18,19 +18,21 @@ ENTRYPOINT = "send-mail"
 
 @dataclass(frozen=True, slots=True)
 class PgQueuer:
-    """Enqueues jobs in batches, or works them off with a handler that does nothing.
+    """Enqueues jobs in batches, or works them off with a handler that does nothing: all of them, or for a while.
 
     Attributes:
         dsn: where the queue is.
-        action: ``send`` or ``receive``.
-        messages: how many jobs.
+        action: ``send``, ``receive`` or ``work``.
+        messages: how many jobs; to work, how many there are at most.
         batch: how many at once.
+        seconds: how long to work.
     """
 
     dsn: str
     action: str
     messages: int
     batch: int
+    seconds: float = 0.0
 
 
 def install(dsn: str) -> None:
@@ -45,9 +47,10 @@ def install(dsn: str) -> None:
 
 
 def main() -> None:
-    """Send or receive."""
+    """Send, receive or work."""
     task = parent.task(PgQueuer)
-    parent.tell(asyncio.run(_send(task) if task.action == "send" else _receive(task)))
+    actions = {"send": _send, "receive": _receive, "work": _work}
+    parent.tell(asyncio.run(actions[task.action](task)))
 
 
 async def _send(task: PgQueuer) -> dict[str, Any]:
@@ -87,6 +90,24 @@ async def _receive(task: PgQueuer) -> dict[str, Any]:
     await worker.run(batch_size=task.batch, max_concurrent_tasks=2 * task.batch, mode=QueueExecutionMode.drain)
     clock.stop()
     return {**clock.document(), "messages": count, "lost": task.messages - len(seen), "doubled": count - len(seen)}
+
+
+async def _work(task: PgQueuer) -> dict[str, Any]:
+    conn = await asyncpg.connect(task.dsn)
+    worker = Worker(AsyncpgDriver(conn))
+    count = 0
+
+    async def handle(_: Any) -> None:
+        nonlocal count
+        count += 1
+
+    worker.entrypoint(ENTRYPOINT)(handle)
+    clock = parent.ready()
+    asyncio.get_running_loop().call_later(task.seconds, worker.shutdown.set)
+    await worker.run(batch_size=task.batch, max_concurrent_tasks=2 * task.batch)
+    clock.stop()
+    assert count < task.messages, f"the queue is empty after {count} jobs: raise --backlog"
+    return {**clock.document(), "jobs": count}
 
 
 if __name__ == "__main__":

@@ -78,8 +78,11 @@ def test_a_claim_by_key_looks_ahead_in_the_claim_index(queue: Connection, line: 
     assert "Seq Scan on job_queue" not in plan
 
 
-def test_recovery_looks_at_what_is_being_worked_on(queue: Connection, line: Line) -> None:
-    plan = scans(queue, claims.load(line.schemas)["recover"], topic="emails", lease_ms=30_000, limit=1000)
+@pytest.mark.parametrize("window_ms", [None, 11_000])
+def test_recovery_looks_at_what_is_being_worked_on(queue: Connection, line: Line, window_ms: int | None) -> None:
+    plan = scans(
+        queue, claims.load(line.schemas)["recover"], topic="emails", lease_ms=30_000, window_ms=window_ms, limit=1000
+    )
     assert "job_queue_recovery_idx" in plan
     assert "Seq Scan on job_queue" not in plan
 
@@ -91,7 +94,7 @@ def test_recovery_looks_at_what_is_being_worked_on(queue: Connection, line: Line
         ("release", {"errors": ["no"] * 100, "pauses_ms": [None] * 100}),
         ("reject", {"errors": ["no"] * 100}),
         ("return_unseen", {}),
-        ("renew", {}),
+        ("renew", {"leases": [1]}),
         ("settled_by", {}),
     ],
 )
@@ -104,10 +107,15 @@ def test_settlements_find_jobs_by_their_ids(
     assert "Seq Scan on job_queue" not in plan
 
 
-def test_the_look_probes_for_jobs(queue: Connection, line: Line) -> None:
+@pytest.mark.parametrize("window_ms", [None, 11_000])
+def test_the_look_probes_for_jobs(queue: Connection, line: Line, window_ms: int | None) -> None:
     look = Statements("shim.store.sql", "watcher.sql", line.schemas)["look"]
-    plan = scans(queue, look, topics=["emails", "reports"], claimed=["emails", "reports"])
+    names = ["emails", "reports"]
+    places = {"after": ["-infinity", "2020-01-01 00:00:00+00"], "after_ids": [0, 1]}
+    hints = {**places, "past": places["after"], "past_ids": places["after_ids"], "window_ms": window_ms}
+    plan = scans(queue, look, topics=names, claimed=names, **hints)
     assert "job_queue_claim_idx" in plan
+    assert "ROW(process_after, id) > ROW(hint.after, hint.after_id)" in plan
     assert "job_queue_recovery_idx" in plan
     assert "job_queue_unsequenced_idx" in plan
     assert "Seq Scan on job_queue" not in plan

@@ -200,14 +200,15 @@ def test_a_claim_that_ran_out_is_recovered_counted_and_fenced(queue: Connection,
     late = claim(queue, texts).lease
     assert claims.recover(queue, texts, mine) == Recovered(0, 0)
     let_run_out(queue)
-    assert settlements.renew(queue, texts, late, [1]) == {1}
+    assert settlements.renew(queue, texts, {late: [1]}) == {late: {1}}
     assert claims.recover(queue, texts, mine) == Recovered(1, 0)
     assert states(queue) == [(1, "processing", 0, None), (2, "pending", 1, "lease expired")]
     assert settlements.settled_by(queue, texts, late, [1, 2]) == {}
     make_due(queue)
     again = claim(queue, texts)
-    for settle in (settlements.complete, settlements.renew, settlements.return_unseen):
+    for settle in (settlements.complete, settlements.return_unseen):
         assert settle(queue, texts, late, [2]) == set()
+    assert settlements.renew(queue, texts, {late: [2], again.lease: [2]}) == {late: set(), again.lease: {2}}
     assert settlements.release(queue, texts, late, [Release(2)]) == {}
     assert settlements.reject(queue, texts, late, [Rejection(2)]) == set()
     assert settlements.settled_by(queue, texts, late, [2]) == {}

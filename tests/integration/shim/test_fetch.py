@@ -373,7 +373,8 @@ def test_the_look_probes_one_index_for_each_topic(large: Connection, line: Line,
     with large.transaction(force_rollback=True):
         if statistics != "none":
             large.execute("analyze job_queue")
-        rows = large.execute(f"explain {look}", {"topics": ["emails", "reports"], "claimed": []})
+        bounds: dict[str, object] = {name: [] for name in ("claimed", "after", "after_ids", "past", "past_ids")}
+        rows = large.execute(f"explain {look}", {"topics": ["emails", "reports"], "window_ms": None, **bounds})
         explained = "\n".join(row[0] for row in rows)
     assert "using job_queue_unsequenced_idx on job_queue" in explained
     assert "Seq Scan on job_queue" not in explained

@@ -121,6 +121,27 @@ def test_places_are_given_in_the_order_in_which_they_were_asked_for(database_url
     assert [order.get() for _ in threads] == [0, 1, 2, 3, 4]
 
 
+def test_what_must_not_be_late_goes_first(database_url: str) -> None:
+    pool = pool_for(database_url, size=1)
+    order: SimpleQueue[int] = SimpleQueue()
+
+    def work(number: int, *, first: bool) -> None:
+        with pool.connection(first=first):
+            order.put(number)
+
+    def start(number: int) -> threading.Thread:
+        thread = threading.Thread(target=work, args=(number,), kwargs={"first": number == 2})
+        thread.start()
+        assert wait_until(lambda: pool.waiting == number + 1, SECONDS)
+        return thread
+
+    with pool.connection():
+        threads = [start(number) for number in range(3)]
+    for thread in threads:
+        thread.join()
+    assert [order.get() for _ in threads] == [2, 0, 1]
+
+
 def test_a_larger_pool_serves_who_waits(database_url: str) -> None:
     pool = pool_for(database_url, size=1)
     with pool.connection() as first:

@@ -88,7 +88,8 @@ def test_the_store_asks_for_no_more_than_its_roles_may(
     assert sequence.sequence(migrated, texts, "emails") == 1
     terms = claims.own(migrated, texts, "mailers", ["emails"])["emails"]
     batch = claims.claim(migrated, texts, terms, "worker", 1)
-    assert len(settlements.renew(migrated, texts, batch.lease, [batch.jobs[0].id])) == 1
+    held = {batch.lease: {batch.jobs[0].id}}
+    assert settlements.renew(migrated, texts, held) == held
     claims.claim(migrated, texts, terms, "worker", 1, done=claims.Done(batch.lease, [batch.jobs[0].id]))
     assert claims.recover(migrated, texts, terms) == (0, 0)
     assert settle.settle(migrated, texts) == 0

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 import pytest
@@ -104,7 +105,7 @@ def looks_in(watcher: Watcher, seconds: float, monkeypatch: pytest.MonkeyPatch, 
     connection = pool.connection
     with monkeypatch.context() as patched:
 
-        def counted(**given: float) -> AbstractContextManager[object]:
+        def counted(**given: Any) -> AbstractContextManager[object]:
             lent.append(time.monotonic())
             return connection(**given)
 

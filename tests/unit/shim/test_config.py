@@ -45,6 +45,7 @@ def test_our_own_properties_are_the_only_additions() -> None:
         "shim.topic.partitions",
         "shim.retention",
         "shim.job.timeout.ms",
+        "shim.prefetch.ms",
         "shim.block.on.full",
     }
 

@@ -71,13 +71,24 @@ def test_a_second_share_group_is_refused(share: MakeShareConsumer, migrated: Con
     assert caught.value.args[0] == KafkaError._CONFLICT  # noqa: SLF001  the API's name
 
 
-def test_a_claim_takes_no_more_than_max_poll_records(
+def test_a_poll_returns_no_more_than_max_poll_records(
     share: MakeShareConsumer, migrated: Connection, topic: str
 ) -> None:
     fill(migrated, topic, 5)
     consumer = share(max_poll_records=2)
     assert [len(consumer.poll(10)) for _ in range(3)] == [2, 2, 1]
-    assert statuses(migrated).count("completed") == 4
+    consumer.commit_sync()
+    assert statuses(migrated) == ["completed"] * 5
+
+
+def test_nothing_is_claimed_ahead_where_that_is_not_wanted(
+    share: MakeShareConsumer, migrated: Connection, topic: str
+) -> None:
+    fill(migrated, topic, 5)
+    consumer = share(max_poll_records=2, shim_prefetch_ms=0)
+    for done in (0, 2, 4):
+        held = len(consumer.poll(10))
+        assert statuses(migrated) == ["completed"] * done + ["processing"] * held + ["pending"] * (5 - done - held)
 
 
 def test_plain_sql_enqueues(share: MakeShareConsumer, migrated: Connection, topic: str) -> None:
