@@ -8,7 +8,8 @@ returning id;
 
 -- name: release
 -- Jobs that are to be delivered again, after a pause of their own or their topic's; at the limit they have failed.
--- Where the gate is closed they are parked, so whoever runs this keeps the gate as it is.
+-- Where the gate is closed they are parked, so whoever runs this keeps the gate as it is. The token is turned round: it
+-- tells whose word this was, and holds nothing, were the next claim one of plain SQL that brings no token.
 with held as materialized (
   select job.id, given.error, job.retry_count + 1 >= terms.max_deliveries as last,
     coalesce(
@@ -28,7 +29,7 @@ set status = (case when held.last then 'failed' else 'pending' end)::/*queue.*/j
   last_error = coalesce(held.error, case when held.last then 'delivery limit reached' else last_error end),
   finished_at = case when held.last then clock_timestamp() end,
   process_after = case when held.last then process_after else clock_timestamp() + held.pause end,
-  locked_at = null, locked_by = null
+  locked_at = null, locked_by = null, lease = -lease
 from held
 where job.id = held.id
 returning job.id, job.status::text;
@@ -51,9 +52,9 @@ returning job.id;
 
 -- name: return_unseen
 -- Jobs that were claimed and that nobody has been handed: free again, as if they had not been claimed; or parked, where
--- the gate is closed.
+-- the gate is closed. The token as in a release.
 update /*queue.*/job_queue as job
-set status = 'pending', locked_at = null, locked_by = null,
+set status = 'pending', locked_at = null, locked_by = null, lease = -job.lease,
   process_after = case when terms.gate = 'closed' then 'infinity' else process_after end
 from /*queue.*/job_topic as terms
 where job.id = any(%(ids)s) and job.lease = %(lease)s and case when job.status = 'processing' then true end
@@ -71,7 +72,7 @@ returning id, lease;
 -- Which of these jobs this claim was the last to settle: what was asked for before a reply was lost.
 select id, status::text
 from /*queue.*/job_queue
-where id = any(%(ids)s) and lease = %(lease)s and status <> 'processing';
+where id = any(%(ids)s) and abs(lease) = %(lease)s and status <> 'processing';
 
 -- name: return_unknown
 -- Jobs that a worker claimed without ever learning it, since the reply was lost: free again, as if not claimed.

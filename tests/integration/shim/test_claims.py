@@ -13,6 +13,7 @@ from shim.store.schema import Line
 from shim.store.settlements import Rejection, Release
 from shim.store.topics import Texts
 from shim.store.values import View
+from tests.integration.shim import article
 
 STATES = "select id, status::text, retry_count, last_error from job_queue order by id"
 JSON = View("json", b"1")
@@ -192,6 +193,27 @@ def test_a_job_that_was_claimed_ahead_goes_back_uncounted(queue: Connection, tex
     fill(queue, texts, 1)
     assert settlements.return_unseen(queue, texts, claim(queue, texts).lease, [1]) == {1}
     assert [job.deliveries for job in claim(queue, texts).jobs] == [0]
+
+
+@pytest.mark.parametrize("given_back", ["released", "unseen"])
+def test_what_was_given_back_twice_is_not_taken_from_who_claimed_it_by_hand(
+    queue: Connection, texts: Texts, given_back: str
+) -> None:
+    """A reply was lost, so a worker says it again; the article's own claim brings no token that would fence it."""
+    fill(queue, texts, 1)
+    lease = claim(queue, texts).lease
+
+    def give_back() -> set[int]:
+        if given_back == "unseen":
+            return settlements.return_unseen(queue, texts, lease, [1])
+        return set(settlements.release(queue, texts, lease, [Release(1, pause_ms=0)]))
+
+    assert give_back() == {1}
+    assert settlements.settled_by(queue, texts, lease, [1]) == {1: "pending"}
+    queue.execute(article.START, [[1]])
+    assert give_back() == set()
+    assert settlements.complete(queue, texts, lease, [1]) == set()
+    assert [state for _, state, *_ in states(queue)] == ["processing"]
 
 
 def test_a_claim_that_ran_out_is_recovered_counted_and_fenced(queue: Connection, texts: Texts) -> None:
