@@ -1,0 +1,119 @@
+"""What ``migrator verify`` does once its options are known: connect both sides, compare, and say the answer."""
+
+import gc
+import re
+from collections.abc import Sequence
+
+import typer
+
+from migrator import postgres
+from migrator.cli.output import Output
+from migrator.cli.stopping import interruptible
+from migrator.cli.verify_view import difference_rows, outcome_lines, verify_view
+from migrator.errors import MigratorError, UsageError
+from migrator.kafka.facts import Cluster
+from migrator.kafka.log import LogReader
+from migrator.kafka.properties import kafka_properties
+from migrator.settings import Settings
+from migrator.verify.classes import FATAL, Class
+from migrator.verify.options import VerifyOptions
+from migrator.verify.outcome import Outcome, Result
+from migrator.verify.run import Surroundings, verify
+from migrator.verify.sample import MOST
+from shim.store import schema
+
+_COLLECT_SELDOM = (100_000, 20, 100)
+"""Thresholds of the garbage collector: a verification makes millions of tuples and no cycles."""
+
+_SHOWN = 50
+
+
+def only_topic(topics: Sequence[str]) -> str:
+    """Returns the one topic that was named.
+
+    Raises:
+        UsageError: none was, or several.
+    """
+    if len(topics) != 1:
+        raise UsageError(
+            "which topic?" if not topics else f"one topic at a time, not {len(topics)}",
+            code="topic-missing" if not topics else "topics",
+            hint="add --topic NAME" if not topics else f"migrator verify --topic {topics[0]}",
+        )
+    return topics[0]
+
+
+def parse_sample(text: str) -> int:
+    """Returns N of a sample of ``1/N``.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = re.fullmatch(r"1/(\d+)", text)
+    if found is None or not 1 <= int(found[1]) <= MOST:
+        raise UsageError(f"--sample {text!r} is not understood", code="sample", hint=f"1/64; at most 1/{MOST}")
+    return int(found[1])
+
+
+def parse_classes(text: str | None) -> frozenset[Class]:
+    """Returns the classes of a list with commas; without one those that are fatal by themselves.
+
+    Raises:
+        UsageError: a name is none of theirs.
+    """
+    if text is None:
+        return FATAL
+    try:
+        return frozenset(Class(name.strip()) for name in text.split(",") if name.strip())
+    except ValueError:
+        raise UsageError(f"--fail-on {text!r} names no class", code="fail-on", hint=", ".join(Class)) from None
+
+
+def perform(out: Output, settings: Settings, options: VerifyOptions) -> None:
+    """Runs a verification.
+
+    Raises:
+        MigratorError: it was refused, could not start, or stopped part-way.
+        typer.Exit: with the status of an answer that is not yes.
+    """
+    properties = kafka_properties(settings.bootstrap_servers, settings.kafka_config, settings.kafka_options)
+    target = postgres.Target.of(settings.dsn)
+    out.note(f"Kafka {properties.describe()}")
+    out.note(f"Postgres {target}, schema {settings.schema}")
+    _require_schema(settings, target)
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_SELDOM)
+    with interruptible() as interruption, Cluster(properties) as cluster, verify_view(out) as listener:
+        around = Surroundings(
+            connect=lambda: postgres.connect(settings.dsn, "verify"),
+            schemas=postgres.schemas(settings.schema),
+            cluster=cluster,
+            open_log=lambda: LogReader(properties),
+            listener=listener,
+            stop=interruption.asked,
+        )
+        try:
+            with postgres.explained(target):
+                outcome = verify(around, options)
+        except MigratorError as error:
+            if not interruption.asked.is_set():
+                raise
+            out.note(error.message)
+            raise typer.Exit(int(interruption.status)) from error
+    _report(out, outcome)
+
+
+def _require_schema(settings: Settings, target: postgres.Target) -> None:
+    with postgres.connect(settings.dsn, "verify") as conn, postgres.explained(target):
+        schema.require(conn, schema.store_line(settings.schema))
+        schema.require(conn, postgres.migrator_line(settings.schema))
+
+
+def _report(out: Output, outcome: Outcome) -> None:
+    out.result(outcome.document(), outcome_lines(out, outcome))
+    if outcome.differences and not out.as_json:
+        out.table(("class", "partition", "offset", "job", "of"), difference_rows(outcome.differences[:_SHOWN]))
+        if len(outcome.differences) > _SHOWN:
+            out.note(f"{len(outcome.differences) - _SHOWN:,} more; --json has them all")
+    if outcome.result is not Result.PASS:
+        raise typer.Exit(int(outcome.exit))

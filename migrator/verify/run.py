@@ -1,0 +1,142 @@
+"""One verification, from what can be compared to the answer."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from threading import Event
+
+from migrator.errors import StoppedError
+from migrator.events import Compared, Listener
+from migrator.kafka.log import LogReader
+from migrator.postgres import Connection
+from migrator.verify.classes import Class, Difference, Mismatch, classify, totals
+from migrator.verify.ledger import Ledger
+from migrator.verify.options import Level, VerifyOptions
+from migrator.verify.outcome import Outcome, decide
+from migrator.verify.scope import Cluster, Scope, refuse_changed, survey
+from migrator.verify.table import Table
+from migrator.verify.tally import Tally
+from migrator.verify.topic import Topic
+from migrator.verify.walk import Walk
+from shim.store.statements import Schemas
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run needs from outside.
+
+    Attributes:
+        connect: opens a connection to Postgres, in autocommit.
+        schemas: what the markers in our statements stand for.
+        cluster: answers questions about the topic.
+        open_log: makes a reader of the log.
+        listener: is told how things go.
+        stop: set when the run is to end.
+    """
+
+    connect: Callable[[], Connection]
+    schemas: Schemas
+    cluster: Cluster
+    open_log: Callable[[], LogReader]
+    listener: Listener
+    stop: Event
+
+
+def verify(around: Surroundings, options: VerifyOptions) -> Outcome:
+    """Compares a topic and its rows.
+
+    Raises:
+        MigratorError: it was refused, could not start, or was stopped.
+        psycopg.Error: Postgres refused, or is gone.
+    """
+    started = time.monotonic()
+    with closing(around.connect()) as conn:
+        ledger = Ledger.open(conn, around.schemas)
+        scope = survey(ledger, around.cluster, options, around.stop)
+        table = _table(conn, around, options, scope)
+        tally = _walk(around, options, ledger, scope, table)
+        refuse_changed(scope.source, around.cluster.topic_facts(options.topic))
+        differences = _named(table, scope, options, tally)
+        native = table.native() if options.whole and options.partitions is None else 0
+    classes = tally.counts + totals(differences)
+    classes[Class.GONE] += scope.gone
+    classes[Class.UNEXPLAINED] += scope.unexplained
+    classes[Class.IN_FLIGHT] += scope.in_flight
+    classes[Class.NATIVE] += native
+    result, reasons = decide(classes, tally.compared, tally.doubts, options.fail_on)
+    return Outcome(
+        topic=options.topic,
+        level=options.level,
+        result=result,
+        reasons=reasons,
+        compared=tally.compared,
+        classes=classes,
+        differences=tuple(differences[: options.max_diffs]),
+        beyond=scope.beyond,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _walk(around: Surroundings, options: VerifyOptions, ledger: Ledger, scope: Scope, table: Table) -> Tally:
+    tally = Tally(options.max_diffs)
+    if not table.values and not options.without_values:
+        tally.doubts.append("the table keeps no values (keep_value is off): that they are the same cannot be proven")
+    progress = _Progress(around, options.topic, scope.offsets, tally)
+    digests = options.level is not Level.COUNT
+    with (
+        closing(around.connect()) as beside,
+        around.open_log() as reader,
+        ThreadPoolExecutor(1, "verify-sums") as executor,
+    ):
+        topic = Topic(reader, options.topic, table.values, options.modulus, digests)
+        walk = Walk(scope, options, topic, table, ledger, around.cluster, tally, progress.advance)
+        walk.run(executor, _table(beside, around, options, scope))
+    return tally
+
+
+def _table(conn: Connection, around: Surroundings, options: VerifyOptions, scope: Scope) -> Table:
+    values = scope.source.keep_value and not options.without_values
+    return Table.open(conn, around.schemas, scope.source, values=values, modulus=options.modulus)
+
+
+def _named(table: Table, scope: Scope, options: VerifyOptions, tally: Tally) -> list[Difference]:
+    """Every difference with its name, strangers included, in the order of their places."""
+    mismatches = tally.mismatches + _strangers(table, scope, options)
+    foreign = [one.table for one in mismatches if one.kafka is None and one.table is not None]
+    copies = table.copies(foreign) if foreign else {}
+    return sorted(classify(mismatches, copies) + tally.differences, key=lambda one: one.place)
+
+
+def _strangers(table: Table, scope: Scope, options: VerifyOptions) -> list[Mismatch]:
+    """Rows outside of what the drain wrote; a bounded look at a range of offsets is not about them."""
+    if not options.whole:
+        return []
+    chosen = None if options.partitions is None else {part.partition for part in scope.parts}
+    found = table.strangers(options.max_diffs + 1)
+    return [Mismatch(one.place, None, one.row) for one in found if chosen is None or one.place.partition in chosen]
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Tells how far the walk is, and ends it when it is to stop."""
+
+    around: Surroundings
+    topic: str
+    total: int
+    tally: Tally
+    done: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def advance(self, offsets: int) -> None:
+        if self.around.stop.is_set():
+            raise StoppedError(
+                f"stopped after {self.done:,} of {self.total:,} offsets; what was compared until then says nothing",
+                code="interrupted",
+                hint="run the same command again: it begins anew",
+            )
+        self.done += offsets
+        rate = self.done / max(time.monotonic() - self.started, 1e-6)
+        left = (self.total - self.done) / rate if rate else None
+        self.around.listener(Compared(self.topic, self.done, self.total, self.tally.differing, rate, left))
