@@ -24,9 +24,7 @@ def verify_view(out: Output) -> Iterator[Listener]:
     elif out.stderr.is_terminal:
         with _live(out) as bar:
             task = bar.add_task("", total=None, said="")
-            yield lambda event: _drawn(
-                event, lambda e: bar.update(task, total=e.total, completed=e.done, said=_said(e))
-            )
+            yield lambda event: _drawn(bar, task, event)
     else:
         yield _now_and_then(out.note)
 
