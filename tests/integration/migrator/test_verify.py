@@ -116,3 +116,10 @@ def show_every_difference(cli: Cli, broker: Broker, url: str, topic: str, count:
 
 def test_every_planted_difference_is_named_and_nothing_else(cli: Cli, broker: Broker, url: str, topic: str) -> None:
     show_every_difference(cli, broker, url, topic, 20_000, 5_000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_planted_difference_is_named_among_a_million(cli: Cli, broker: Broker, url: str, topic: str) -> None:
+    """Takes 5 minutes."""
+    show_every_difference(cli, broker, url, topic, 1_000_000, 10_000)
