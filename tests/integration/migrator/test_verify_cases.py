@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from migrator import events, postgres
+from migrator.cli import app
 from migrator.embedded.parts import Broker
 from migrator.embedded.process import wait_until
 from migrator.errors import MigratorError
@@ -35,6 +36,7 @@ pytestmark = [pytest.mark.real_kafka]
 
 SECONDS = 60.0
 Compare = Callable[..., Outcome]
+Drain = Callable[..., None]
 
 
 @pytest.fixture
@@ -59,6 +61,18 @@ def topic(servers: str) -> str:
 @pytest.fixture
 def cli(url: str, servers: str) -> Cli:
     return Cli.on(url, servers)
+
+
+@pytest.fixture
+def drain(url: str, servers: str, topic: str, monkeypatch: pytest.MonkeyPatch) -> Drain:
+    """Drains the topic in this process, which costs no start of another."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+
+    def run(*options: str, status: int = 0) -> None:
+        assert app.run(["drain", "--topic", topic, "--quiet", *options]) == status
+
+    return run
 
 
 @pytest.fixture
@@ -96,8 +110,8 @@ def named(outcome: Outcome) -> list[tuple[str, int, int]]:
     return [(one.kind.value, one.place.partition, one.place.offset) for one in outcome.differences]
 
 
-def test_an_empty_topic_is_no_proof(cli: Cli, topic: str, compare: Compare) -> None:
-    cli.drain(topic).expect(0)
+def test_an_empty_topic_is_no_proof(drain: Drain, compare: Compare) -> None:
+    drain()
     outcome = compare()
     assert (outcome.result, outcome.reasons) == (Result.INCONCLUSIVE, ("nothing was compared",))
 
@@ -106,9 +120,9 @@ def test_a_topic_that_was_never_drained_cannot_be_compared(cli: Cli, topic: str)
     assert cli.run("verify", "--topic", topic, "--json").expect(3).error["code"] == "not-drained"
 
 
-def test_a_topic_that_was_made_anew_is_refused(cli: Cli, servers: str, topic: str, compare: Compare) -> None:
+def test_a_topic_that_was_made_anew_is_refused(drain: Drain, servers: str, topic: str, compare: Compare) -> None:
     produce(servers, topic, numbered(3))
-    cli.drain(topic).expect(0)
+    drain()
     delete_topic(servers, topic)
     assert wait_until(lambda: _made(servers, topic), SECONDS)
     produce(servers, topic, numbered(3))
@@ -127,38 +141,41 @@ def _made(servers: str, topic: str) -> bool:
 
 
 def test_offsets_that_the_drain_has_not_come_to_are_in_flight(
-    cli: Cli, servers: str, topic: str, compare: Compare
+    drain: Drain, servers: str, topic: str, compare: Compare
 ) -> None:
     produce(servers, topic, numbered(30))
-    cli.drain(topic, options=("--max-messages", "10")).expect(5)
+    drain("--max-messages", "10", status=5)
     outcome = compare()
     assert outcome.result is Result.INCONCLUSIVE
     assert outcome.compared == 10
     assert counts(outcome) == {"in_flight": 20}
 
 
-def test_the_drain_is_given_grace_to_come_to_the_end(cli: Cli, servers: str, topic: str, compare: Compare) -> None:
+def test_the_drain_is_given_grace_to_come_to_the_end(
+    cli: Cli, drain: Drain, servers: str, topic: str, compare: Compare
+) -> None:
     produce(servers, topic, numbered(30))
+    drain("--follow", "--max-messages", "10", status=5)
     with cli.start("drain", "--topic", topic, "--follow"):
         outcome = compare(grace=SECONDS)
     assert (outcome.result, outcome.compared, counts(outcome)) == (Result.PASS, 30, {})
 
 
 def test_what_came_behind_the_frozen_end_is_told_and_no_difference(
-    cli: Cli, servers: str, topic: str, compare: Compare
+    drain: Drain, servers: str, topic: str, compare: Compare
 ) -> None:
     produce(servers, topic, numbered(5))
-    cli.drain(topic).expect(0)
+    drain()
     produce(servers, topic, numbered(7, partition=1))
     outcome = compare()
     assert (outcome.result, outcome.compared, outcome.beyond) == (Result.PASS, 5, 7)
 
 
 def test_records_that_kafka_has_dropped_since_are_proven_by_the_ledger(
-    cli: Cli, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+    drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
 ) -> None:
     produce(servers, topic, numbered(40))
-    cli.drain(topic).expect(0)
+    drain()
     delete_records_below(servers, topic, 15)
     outcome = compare()
     assert (outcome.result, outcome.compared, counts(outcome)) == (Result.PASS, 25, {"expired": 15})
@@ -170,10 +187,10 @@ def test_records_that_kafka_has_dropped_since_are_proven_by_the_ledger(
 
 
 def test_all_of_a_topic_may_have_gone_from_kafka(
-    cli: Cli, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+    drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
 ) -> None:
     produce(servers, topic, numbered(40))
-    cli.drain(topic).expect(0)
+    drain()
     delete_records_below(servers, topic, 40)
     outcome = compare()
     assert (outcome.result, outcome.compared, counts(outcome)) == (Result.INCONCLUSIVE, 0, {"expired": 40})
@@ -181,21 +198,23 @@ def test_all_of_a_topic_may_have_gone_from_kafka(
     assert counts(compare()) == {"expired": 39, "missing": 1}
 
 
-def test_records_lost_before_the_drain_read_them_are_gone(cli: Cli, servers: str, topic: str, compare: Compare) -> None:
+def test_records_lost_before_the_drain_read_them_are_gone(
+    drain: Drain, servers: str, topic: str, compare: Compare
+) -> None:
     produce(servers, topic, numbered(20))
-    cli.drain(topic, options=("--max-messages", "5")).expect(5)
+    drain("--max-messages", "5", status=5)
     delete_records_below(servers, topic, 12)
-    cli.drain(topic, options=("--accept-loss",)).expect(0)
+    drain("--accept-loss")
     outcome = compare()
     assert (outcome.result, counts(outcome)) == (Result.PASS, {"gone": 7, "expired": 5})
     assert compare(fail_on=frozenset({"gone"})).result is Result.FAIL
 
 
 def test_dead_letters_stand_for_their_records_byte_for_byte(
-    cli: Cli, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+    drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
 ) -> None:
     produce(servers, topic, [Sent(b"{}"), Sent(b"no json", headers=[("h", b"1")]), Sent(b"{}"), Sent(b"nor this")])
-    cli.drain(topic, options=("--format", "json")).expect(0)
+    drain("--format", "json")
     outcome = compare()
     assert (outcome.result, outcome.compared, counts(outcome)) == (Result.PASS, 4, {"dead_letter": 2})
     assert execute("update kafka_migrator.drain_dead_letter set value = 'other' where log_offset = 1") == 1
@@ -205,14 +224,14 @@ def test_dead_letters_stand_for_their_records_byte_for_byte(
 
 
 def test_aborted_transactions_and_markers_are_no_records(
-    cli: Cli, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+    drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
 ) -> None:
     with transactions(servers, topic) as producer:
         within(producer, topic, 3)
         producer.abort_transaction()
         within(producer, topic, 2)
         producer.commit_transaction()
-    cli.drain(topic).expect(0)
+    drain()
     outcome = compare()
     assert (outcome.result, outcome.compared, counts(outcome)) == (Result.PASS, 2, {})
     add = "insert into job_queue (payload, topic, partition, log_offset, value) values ('{}', %s, 0, 1, 't1')"
@@ -220,11 +239,13 @@ def test_aborted_transactions_and_markers_are_no_records(
     assert named(compare()) == [("extra", 0, 1)]
 
 
-def test_what_the_drain_was_told_to_skip_is_not_missing(cli: Cli, servers: str, topic: str, compare: Compare) -> None:
+def test_what_the_drain_was_told_to_skip_is_not_missing(
+    drain: Drain, servers: str, topic: str, compare: Compare
+) -> None:
     produce(servers, topic, numbered(10))
     commit(servers, topic, "workers", 4)
     skip = ("--from", "group:workers", "--no-commit", "earliest", "--uncertain", "skip", "--uncertain-window", "3")
-    cli.drain(topic, options=skip).expect(0)
+    drain(*skip)
     outcome = compare()
     assert (outcome.result, outcome.compared, counts(outcome)) == (Result.PASS, 3, {"skipped": 3})
 
@@ -238,12 +259,12 @@ def commit(servers: str, topic: str, group: str, offset: int) -> None:
 
 
 def test_values_that_are_not_kept_are_not_called_proven(
-    cli: Cli, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+    drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
 ) -> None:
     produce(servers, topic, [Sent(b'{"a": 1}', b"k"), Sent(b"text", b"k"), Sent(b"\x00\xff", b"k")])
-    cli.drain(topic, options=("--max-messages", "1")).expect(5)
+    drain("--max-messages", "1", status=5)
     assert execute("update job_topic set keep_value = false where topic = %s", topic) == 1
-    cli.drain(topic).expect(0)
+    drain()
     outcome = compare()
     assert outcome.result is Result.INCONCLUSIVE
     assert "keep_value" in outcome.reasons[0]
@@ -253,10 +274,10 @@ def test_values_that_are_not_kept_are_not_called_proven(
 
 
 def test_rows_that_never_were_in_kafka_are_native(
-    cli: Cli, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+    drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
 ) -> None:
     produce(servers, topic, numbered(5))
-    cli.drain(topic, options=("--open",)).expect(0)
+    drain("--open")
     assert execute("insert into job_queue (payload, topic) values ('{}', %s)", topic) == 1
     numbers = "insert into job_queue (payload, topic, partition, log_offset) values ('{}', %s, 0, 5)"
     assert execute("update job_partition set next_offset = 6 where topic = %s and partition = 0", topic) == 1
@@ -267,10 +288,10 @@ def test_rows_that_never_were_in_kafka_are_native(
 
 @pytest.mark.parametrize("level", [Level.COUNT, Level.LEAF])
 def test_a_coarser_look_names_ranges(
-    level: Level, cli: Cli, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+    level: Level, drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
 ) -> None:
     produce(servers, topic, [*numbered(50), *numbered(50, partition=1)])
-    cli.drain(topic).expect(0)
+    drain()
     assert compare(level=level).result is Result.PASS
     assert execute("delete from job_queue where partition = 1 and log_offset in (3, 30)") == 2
     assert execute("update job_queue set value = 'x' where partition = 0 and log_offset = 7") == 1
@@ -281,10 +302,10 @@ def test_a_coarser_look_names_ranges(
 
 
 def test_partitions_and_ranges_bound_what_is_compared(
-    cli: Cli, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+    drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
 ) -> None:
     produce(servers, topic, [*numbered(50), *numbered(30, partition=1)])
-    cli.drain(topic, options=("--batch-rows", "10")).expect(0)
+    drain("--batch-rows", "10")
     assert execute("delete from job_queue where partition = 1 and log_offset = 29") == 1
     assert compare(partitions={0}).compared == 50
     assert compare(partitions={1}).result is Result.FAIL
@@ -297,10 +318,10 @@ def test_partitions_and_ranges_bound_what_is_compared(
 
 
 def test_a_sample_is_the_same_on_both_sides(
-    cli: Cli, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+    drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
 ) -> None:
     produce(servers, topic, numbered(4_000))
-    cli.drain(topic).expect(0)
+    drain()
     outcome = compare(modulus=16)
     assert outcome.result is Result.PASS
     assert 100 < outcome.compared < 500
@@ -309,22 +330,22 @@ def test_a_sample_is_the_same_on_both_sides(
 
 
 def test_differences_beyond_the_limit_are_counted(
-    cli: Cli, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+    drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
 ) -> None:
     produce(servers, topic, numbered(100))
-    cli.drain(topic, options=("--batch-rows", "10")).expect(0)
+    drain("--batch-rows", "10")
     assert execute("delete from job_queue where log_offset < 90") == 90
     outcome = compare(max_diffs=10)
     assert (len(outcome.differences), counts(outcome)) == (10, {"missing": 90})
 
 
 def test_a_command_line_shows_names_and_no_payload(
-    cli: Cli, servers: str, topic: str, execute: Callable[..., int]
+    cli: Cli, drain: Drain, servers: str, topic: str, execute: Callable[..., int]
 ) -> None:
     canary = "canary-4711"
     secret = canary.encode()
     produce(servers, topic, [Sent(secret, secret, [(canary, secret)]) for _ in range(1_000)])
-    cli.drain(topic).expect(0)
+    drain()
     assert execute("update job_queue set value = value || '!'::bytea where log_offset in (5, 6)") == 2
     assert execute("delete from job_queue where log_offset = 7") == 1
     for options in ((), ("--json",), ("-v",)):
