@@ -64,6 +64,9 @@ def verify(
         str | None,
         typer.Option("--fail-on", metavar="CLASS,...", help="what makes the answer no", rich_help_panel=_ANSWER),
     ] = None,
+    drill: Annotated[
+        bool, typer.Option("--drill", help="plant one fault of each class in a scratch copy, and find them all")
+    ] = False,
     dsn: Dsn = None,
     schema_name: Schema = None,
     bootstrap_servers: BootstrapServers = None,
@@ -95,4 +98,4 @@ def verify(
         fail_on=parse_classes(fail_on),
         without_values=without_values,
     )
-    perform(out, settings, options)
+    perform(out, settings, options, drilling=drill)

@@ -9,13 +9,14 @@ import typer
 from migrator import postgres
 from migrator.cli.output import Output
 from migrator.cli.stopping import interruptible
-from migrator.cli.verify_view import difference_rows, outcome_lines, verify_view
-from migrator.errors import MigratorError, UsageError
+from migrator.cli.verify_view import difference_rows, drill_lines, outcome_lines, verify_view
+from migrator.errors import Exit, MigratorError, UsageError
 from migrator.kafka.facts import Cluster
 from migrator.kafka.log import LogReader
 from migrator.kafka.properties import kafka_properties
 from migrator.settings import Settings
 from migrator.verify.classes import FATAL, Class
+from migrator.verify.drill import Drilled, drill
 from migrator.verify.options import VerifyOptions
 from migrator.verify.outcome import Outcome, Result
 from migrator.verify.run import Surroundings, verify
@@ -69,8 +70,8 @@ def parse_classes(text: str | None) -> frozenset[Class]:
         raise UsageError(f"--fail-on {text!r} names no class", code="fail-on", hint=", ".join(Class)) from None
 
 
-def perform(out: Output, settings: Settings, options: VerifyOptions) -> None:
-    """Runs a verification.
+def perform(out: Output, settings: Settings, options: VerifyOptions, *, drilling: bool = False) -> None:
+    """Runs a verification, or a drill.
 
     Raises:
         MigratorError: it was refused, could not start, or stopped part-way.
@@ -94,13 +95,16 @@ def perform(out: Output, settings: Settings, options: VerifyOptions) -> None:
         )
         try:
             with postgres.explained(target):
-                outcome = verify(around, options)
+                told = drill(around, options) if drilling else verify(around, options)
         except MigratorError as error:
             if not interruption.asked.is_set():
                 raise
             out.note(error.message)
             raise typer.Exit(int(interruption.status)) from error
-    _report(out, outcome)
+    if isinstance(told, Drilled):
+        _report_drill(out, told)
+    else:
+        _report(out, told)
 
 
 def _require_schema(settings: Settings, target: postgres.Target) -> None:
@@ -117,3 +121,9 @@ def _report(out: Output, outcome: Outcome) -> None:
             out.note(f"{len(outcome.differences) - _SHOWN:,} more; --json has them all")
     if outcome.result is not Result.PASS:
         raise typer.Exit(int(outcome.exit))
+
+
+def _report_drill(out: Output, drilled: Drilled) -> None:
+    out.result(drilled.document(), drill_lines(out, drilled))
+    if not drilled.passed:
+        raise typer.Exit(int(Exit.ANSWER_IS_NO))

@@ -11,6 +11,7 @@ from rich.text import Text
 from migrator.cli.output import Output
 from migrator.events import Compared, Event, Listener
 from migrator.verify.classes import Class, Difference
+from migrator.verify.drill import Drilled
 from migrator.verify.outcome import Outcome, Result
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -43,6 +44,21 @@ def outcome_lines(out: Output, outcome: Outcome) -> list[str | Text]:
     lines += [f"  {reason}" for reason in outcome.reasons]
     if outcome.beyond:
         lines.append(f"  {outcome.beyond:,} newer offsets lie behind the end that was frozen for the drain")
+    return lines
+
+
+def drill_lines(out: Output, drilled: Drilled) -> list[str | Text]:
+    """Returns what a drill came to: each fault, and whether it was found."""
+    lines: list[str | Text] = []
+    for kind, partition, offset in sorted(drilled.planted | drilled.found):
+        fault = (kind, partition, offset)
+        said = "found" if fault in drilled.found else "NOT FOUND"
+        if fault not in drilled.planted:
+            said = "found, and never planted"
+        lines.append(Text.assemble(out.mark(ok=said == "found"), f" {kind} at {partition}/{offset}: {said}"))
+    for kind in sorted(drilled.planted_counts | drilled.counts):
+        planted, found = drilled.planted_counts[kind], drilled.counts[kind]
+        lines.append(Text.assemble(out.mark(ok=planted == found), f" {kind}: {found} of {planted}"))
     return lines
 
 

@@ -353,3 +353,34 @@ def test_a_command_line_shows_names_and_no_payload(
         assert canary not in done.output
         assert "altered" in done.stdout
         assert "missing" in done.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--batch-rows", "12")], ids=["one batch", "many batches"])
+def test_a_drill_finds_what_it_planted_and_leaves_nothing(
+    options: tuple[str, ...], cli: Cli, drain: Drain, servers: str, topic: str, execute: Callable[..., int]
+) -> None:
+    produce(servers, topic, [Sent(b"%d" % n, b"k", [("n", b"1")]) for n in range(60)])
+    drain(*options)
+    document = cli.run("verify", "--topic", topic, "--drill", "--json").expect(0).document
+    assert document["result"] == "pass"
+    assert document["planted"] == document["found"]
+    planted = {one["class"] for one in document["planted"]["differences"]}
+    assert planted == {"missing", "extra", "altered", "duplicate", "reordered"}
+    assert document["planted"]["classes"] == {"purged": 1, "in_flight": 1}
+    assert execute("select from pg_namespace where nspname like 'kafka_migrator_drill%%'") == 0
+    assert execute("select from job_queue") == 60
+
+
+def test_a_drill_on_damaged_rows_is_refused(
+    cli: Cli, drain: Drain, servers: str, topic: str, execute: Callable[..., int]
+) -> None:
+    produce(servers, topic, numbered(60))
+    drain()
+    assert execute("delete from job_queue where log_offset = 7") == 1
+    assert cli.run("verify", "--topic", topic, "--drill", "--json").expect(4).error["code"] == "drill-unclean"
+
+
+def test_a_drill_needs_a_few_rows(cli: Cli, drain: Drain, servers: str, topic: str) -> None:
+    produce(servers, topic, numbered(3))
+    drain()
+    assert cli.run("verify", "--topic", topic, "--drill", "--json").expect(3).error["code"] == "drill-too-small"
