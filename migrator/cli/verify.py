@@ -17,7 +17,8 @@ from migrator.cli.options import (
     reporting,
 )
 from migrator.cli.output import Output
-from migrator.cli.verify_run import only_topic, parse_classes, parse_sample, perform
+from migrator.cli.verify_choice import only_topic, parse_classes, parse_sample
+from migrator.cli.verify_run import perform
 from migrator.verify.options import Level, VerifyOptions
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -40,11 +41,17 @@ def verify(
     ] = None,
     start: Annotated[
         int | None,
-        typer.Option("--from", metavar="OFFSET", min=0, help="only from its batch on", rich_help_panel=_WHAT),
+        typer.Option(
+            "--from",
+            metavar="OFFSET",
+            min=0,
+            help="only from the batch that holds it on",
+            rich_help_panel=_WHAT,
+        ),
     ] = None,
     stop: Annotated[
         int | None,
-        typer.Option("--to", metavar="OFFSET", min=1, help="only up to the batch before it", rich_help_panel=_WHAT),
+        typer.Option("--to", metavar="OFFSET", min=1, help="only up to it, and its batch's end", rich_help_panel=_WHAT),
     ] = None,
     sample: Annotated[
         str, typer.Option("--sample", metavar="1/N", help="one message in N, by its offset", rich_help_panel=_WHAT)

@@ -1,8 +1,6 @@
 """What ``migrator verify`` does once its options are known: connect both sides, compare, and say the answer."""
 
 import gc
-import re
-from collections.abc import Sequence
 
 import typer
 
@@ -10,64 +8,21 @@ from migrator import postgres
 from migrator.cli.output import Output
 from migrator.cli.stopping import interruptible
 from migrator.cli.verify_view import difference_rows, drill_lines, outcome_lines, verify_view
-from migrator.errors import Exit, MigratorError, UsageError
+from migrator.errors import Exit, MigratorError
 from migrator.kafka.facts import Cluster
 from migrator.kafka.log import LogReader
 from migrator.kafka.properties import kafka_properties
 from migrator.settings import Settings
-from migrator.verify.classes import FATAL, Class
 from migrator.verify.drill import Drilled, drill
 from migrator.verify.options import VerifyOptions
 from migrator.verify.outcome import Outcome, Result
 from migrator.verify.run import Surroundings, verify
-from migrator.verify.sample import MOST
 from shim.store import schema
 
 _COLLECT_SELDOM = (100_000, 20, 100)
 """Thresholds of the garbage collector: a verification makes millions of tuples and no cycles."""
 
 _SHOWN = 50
-
-
-def only_topic(topics: Sequence[str]) -> str:
-    """Returns the one topic that was named.
-
-    Raises:
-        UsageError: none was, or several.
-    """
-    if len(topics) != 1:
-        raise UsageError(
-            "which topic?" if not topics else f"one topic at a time, not {len(topics)}",
-            code="topic-missing" if not topics else "topics",
-            hint="add --topic NAME" if not topics else f"migrator verify --topic {topics[0]}",
-        )
-    return topics[0]
-
-
-def parse_sample(text: str) -> int:
-    """Returns N of a sample of ``1/N``.
-
-    Raises:
-        UsageError: it is none.
-    """
-    found = re.fullmatch(r"1/(\d+)", text)
-    if found is None or not 1 <= int(found[1]) <= MOST:
-        raise UsageError(f"--sample {text!r} is not understood", code="sample", hint=f"1/64; at most 1/{MOST}")
-    return int(found[1])
-
-
-def parse_classes(text: str | None) -> frozenset[Class]:
-    """Returns the classes of a list with commas; without one those that are fatal by themselves.
-
-    Raises:
-        UsageError: a name is none of theirs.
-    """
-    if text is None:
-        return FATAL
-    try:
-        return frozenset(Class(name.strip()) for name in text.split(",") if name.strip())
-    except ValueError:
-        raise UsageError(f"--fail-on {text!r} names no class", code="fail-on", hint=", ".join(Class)) from None
 
 
 def perform(out: Output, settings: Settings, options: VerifyOptions, *, drilling: bool = False) -> None:

@@ -35,8 +35,9 @@ def outcome_lines(out: Output, outcome: Outcome) -> list[str | Text]:
     ok = outcome.result is Result.PASS
     counts = [f"{outcome.classes[kind]:,} {kind.replace('_', ' ')}" for kind in Class if outcome.classes[kind]]
     pace = f"{outcome.seconds:.1f} s, {outcome.compared / max(outcome.seconds, 1e-6):,.0f}/s"
+    level = outcome.level if outcome.modulus == 1 else f"{outcome.level}, one message in {outcome.modulus:,}"
     head = Text.assemble(
-        out.mark(ok=ok), f" {outcome.topic}: {outcome.result}, {outcome.compared:,} compared ({outcome.level}; {pace})"
+        out.mark(ok=ok), f" {outcome.topic}: {outcome.result}, {outcome.compared:,} compared ({level}; {pace})"
     )
     lines: list[str | Text] = [head]
     if counts:

@@ -62,7 +62,7 @@ class Ledger:
     @classmethod
     def open(cls, conn: Connection, schemas: Schemas) -> "Ledger":
         """Reads the statements."""
-        return cls(conn, schemas.names["queue"], Statements("migrator.sql", "verify.sql", schemas))
+        return cls(conn, schemas.names["queue"], Statements("migrator.sql", "ledger.sql", schemas))
 
     def source(self, topic: str) -> Source | None:
         """Returns what was frozen, or None where the topic was never drained."""

@@ -1,7 +1,7 @@
 """How a verification ended: the same facts for people, for scripts and for the exit status. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -32,6 +32,8 @@ class Outcome:
         compared: how many messages the two sides were compared by.
         classes: messages by class.
         differences: the first of those that differ, in the order of their places.
+        ranges: the offsets that the answer is about, by partition.
+        modulus: the answer is about one message in so many.
         beyond: offsets behind the drain's frozen end, which are no part of the answer.
         seconds: how long it took.
         report: the file to which a report was written; None without one.
@@ -44,6 +46,8 @@ class Outcome:
     compared: int
     classes: Counter[Class]
     differences: tuple[Difference, ...]
+    ranges: Mapping[int, range]
+    modulus: int
     beyond: int
     seconds: float
     report: str | None = None
@@ -67,6 +71,11 @@ class Outcome:
             "compared": self.compared,
             "classes": {kind.value: self.classes[kind] for kind in Class},
             "differences": [_difference(one) for one in self.differences],
+            "partitions": [
+                {"partition": partition, "from_offset": offsets.start, "to_offset": offsets.stop}
+                for partition, offsets in self.ranges.items()
+            ],
+            "sample": f"1/{self.modulus}",
             "beyond_end": self.beyond,
             "seconds": round(self.seconds, 3),
             "report": self.report,

@@ -22,6 +22,11 @@ from migrator.verify.topic import Topic
 from migrator.verify.walk import Walk
 from shim.store.statements import Schemas
 
+_PURGED_ELSEWHERE = (
+    "finished jobs that were removed above the low watermark, as by `migrator jobs purge`, count as missing: "
+    "nothing tells them from others"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -65,6 +70,8 @@ def verify(around: Surroundings, options: VerifyOptions) -> Outcome:
     classes[Class.UNEXPLAINED] += scope.unexplained
     classes[Class.IN_FLIGHT] += scope.in_flight
     classes[Class.NATIVE] += native
+    if classes[Class.MISSING] and scope.source.sequencer == "postgres":
+        tally.doubts.append(_PURGED_ELSEWHERE)
     result, reasons = decide(classes, tally.compared, tally.doubts, options.fail_on)
     return Outcome(
         topic=options.topic,
@@ -74,6 +81,8 @@ def verify(around: Surroundings, options: VerifyOptions) -> Outcome:
         compared=tally.compared,
         classes=classes,
         differences=tuple(differences[: options.max_diffs]),
+        ranges={part.partition: range(part.start, part.stop) for part in scope.parts},
+        modulus=options.modulus,
         beyond=scope.beyond,
         seconds=time.monotonic() - started,
     )
@@ -103,18 +112,22 @@ def _table(conn: Connection, around: Surroundings, options: VerifyOptions, scope
 
 def _named(table: Table, scope: Scope, options: VerifyOptions, tally: Tally) -> list[Difference]:
     """Every difference with its name, strangers included, in the order of their places."""
-    mismatches = tally.mismatches + _strangers(table, scope, options)
+    mismatches = tally.mismatches + _strangers(table, scope, options, tally)
     foreign = [one.table for one in mismatches if one.kafka is None and one.table is not None]
     copies = table.copies(foreign) if foreign else {}
     return sorted(classify(mismatches, copies) + tally.differences, key=lambda one: one.place)
 
 
-def _strangers(table: Table, scope: Scope, options: VerifyOptions) -> list[Mismatch]:
+def _strangers(table: Table, scope: Scope, options: VerifyOptions, tally: Tally) -> list[Mismatch]:
     """Rows outside of what the drain wrote; a bounded look at a range of offsets is not about them."""
     if not options.whole:
         return []
     chosen = None if options.partitions is None else {part.partition for part in scope.parts}
     found = table.strangers(options.max_diffs + 1)
+    if len(found) > options.max_diffs:
+        tally.doubts.append(
+            f"more than {options.max_diffs:,} rows lie where the drain wrote none, and were not counted"
+        )
     return [Mismatch(one.place, None, one.row) for one in found if chosen is None or one.place.partition in chosen]
 
 

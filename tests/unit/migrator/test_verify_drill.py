@@ -12,7 +12,7 @@ MISSING, ALTERED = Difference(Class.MISSING, Place(0, 3)), Difference(Class.ALTE
 
 def drilled(*differences: Difference, purged: int = 1, result: Result = Result.FAIL) -> Drilled:
     classes = Counter({Class.PURGED: purged, **Counter(one.kind for one in differences)})
-    outcome = Outcome("emails", "full", result, (), 9, classes, differences, 0, 1.0)
+    outcome = Outcome("emails", "full", result, (), 9, classes, differences, {}, 1, 0, 1.0)
     return Drilled(PLANTED, Counter({Class.PURGED: 1}), outcome)
 
 

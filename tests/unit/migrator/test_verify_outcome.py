@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from migrator.cli.verify_run import only_topic, parse_classes, parse_sample
+from migrator.cli.verify_choice import only_topic, parse_classes, parse_sample
 from migrator.digest import Record
 from migrator.errors import Exit, UsageError
 from migrator.verify.classes import FATAL, Class, Difference, Place
@@ -60,17 +60,18 @@ def test_the_user_says_which_classes_fail() -> None:
     [(Result.PASS, Exit.DONE), (Result.FAIL, Exit.ANSWER_IS_NO), (Result.INCONCLUSIVE, Exit.INCONCLUSIVE)],
 )
 def test_each_answer_has_its_exit_status(result: Result, status: Exit) -> None:
-    outcome = Outcome("emails", "full", result, (), 1, Counter(), (), 0, 1.0)
+    outcome = Outcome("emails", "full", result, (), 1, Counter(), (), {}, 1, 0, 1.0)
     assert outcome.exit is status
 
 
 def test_the_document_names_every_class_and_shows_no_bytes() -> None:
     difference = Difference(Class.ALTERED, Place(2, 7), job=5, kafka="aa", table="bb")
-    outcome = Outcome(
-        "emails", "full", Result.FAIL, ("1 altered",), 9, Counter({Class.ALTERED: 1}), (difference,), 0, 1.0
-    )
+    altered, ranges = Counter({Class.ALTERED: 1}), {2: range(3, 9)}
+    outcome = Outcome("emails", "full", Result.FAIL, ("1 altered",), 9, altered, (difference,), ranges, 64, 0, 1.0)
     document = outcome.document()
     assert (document["schema_version"], document["command"], document["topic"]) == (1, "verify", "emails")
+    assert document["partitions"] == [{"partition": 2, "from_offset": 3, "to_offset": 9}]
+    assert document["sample"] == "1/64"
     assert set(document["classes"]) == {kind.value for kind in Class}
     assert document["differences"] == [
         {
