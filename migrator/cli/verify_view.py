@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from migrator.cli.output import Output
-from migrator.events import Compared, Event, Listener
+from migrator.events import Compared, Event, Listener, Notice
 from migrator.verify.classes import Class, Difference
 from migrator.verify.drill import Drilled
 from migrator.verify.outcome import Outcome, Result
@@ -25,7 +25,7 @@ def verify_view(out: Output) -> Iterator[Listener]:
     elif out.stderr.is_terminal:
         with _live(out) as bar:
             task = bar.add_task("", total=None, said="")
-            yield lambda event: _drawn(bar, task, event)
+            yield lambda event: _drawn(out, bar, task, event)
     else:
         yield _now_and_then(out.note)
 
@@ -75,8 +75,10 @@ def _live(out: Output) -> Progress:
     return Progress(BarColumn(bar_width=20), TextColumn("{task.fields[said]}"), console=out.stderr, transient=True)
 
 
-def _drawn(bar: Progress, task: TaskID, event: Event) -> None:
-    if isinstance(event, Compared):
+def _drawn(out: Output, bar: Progress, task: TaskID, event: Event) -> None:
+    if isinstance(event, Notice):
+        out.note(event.text)
+    elif isinstance(event, Compared):
         bar.update(task, total=event.total, completed=event.done, said=_said(event))
 
 
@@ -85,7 +87,9 @@ def _now_and_then(say: Callable[[str], None]) -> Listener:
 
     def hear(event: Event) -> None:
         nonlocal last
-        if isinstance(event, Compared) and time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+        if isinstance(event, Notice):
+            say(event.text)
+        elif isinstance(event, Compared) and time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             say(_said(event))
 

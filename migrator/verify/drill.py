@@ -88,10 +88,11 @@ def drill(around: Surroundings, options: VerifyOptions) -> Drilled:
     with closing(around.connect()) as conn, _schema(conn, scratch):
         real = Statements("migrator.sql", "drill.sql", around.schemas)
         ledger = Ledger.open(conn, around.schemas)
-        source = survey(ledger, around.cluster, replace(options, grace=0.0), around.stop).source
+        looked = replace(options, grace=0.0)
+        source = survey(ledger, around.cluster, looked, around.stop, around.listener).source
         copy = _Copy.make(conn, real, scratch, ledger, source)
         beside = replace(around, schemas=copy.schemas)
-        looked = replace(options, partitions={copy.partition}, grace=0.0)
+        looked = replace(looked, partitions={copy.partition})
         clean = verify(beside, looked)
         if clean.result is Result.FAIL or clean.classes[Class.EXPIRED] or not clean.compared:
             why = "; ".join(clean.reasons) or f"Kafka has dropped {clean.classes[Class.EXPIRED]:,} of its records"

@@ -59,7 +59,7 @@ def verify(around: Surroundings, options: VerifyOptions) -> Outcome:
     started = time.monotonic()
     with closing(around.connect()) as conn:
         ledger = Ledger.open(conn, around.schemas)
-        scope = survey(ledger, around.cluster, options, around.stop)
+        scope = survey(ledger, around.cluster, options, around.stop, around.listener)
         table = _table(conn, around, options, scope)
         tally = _walk(around, options, ledger, scope, table)
         refuse_changed(scope.source, around.cluster.topic_facts(options.topic))

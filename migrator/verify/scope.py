@@ -7,6 +7,7 @@ from threading import Event
 from typing import Protocol
 
 from migrator.errors import CannotStartError, RefusedError, UsageError
+from migrator.events import Listener, Notice
 from migrator.kafka.records import TopicFacts
 from migrator.verify.leaf import Marks
 from migrator.verify.ledger import Ledger, Position, Source
@@ -67,7 +68,7 @@ class Scope:
         return sum(part.stop - part.start for part in self.parts)
 
 
-def survey(ledger: Ledger, cluster: Cluster, options: VerifyOptions, stop: Event) -> Scope:
+def survey(ledger: Ledger, cluster: Cluster, options: VerifyOptions, stop: Event, listener: Listener) -> Scope:
     """Finds out what can be compared, and waits until the drain has come to where the log ends now, or for the grace.
 
     Raises:
@@ -86,7 +87,7 @@ def survey(ledger: Ledger, cluster: Cluster, options: VerifyOptions, stop: Event
     refuse_changed(source, facts)
     _refuse_unknown(options, facts)
     targets = {part.partition: part.last_stable for part in facts.partitions}
-    positions = _await(lambda: ledger.positions(source), targets, options.grace, stop)
+    positions = _await(lambda: ledger.positions(source), targets, options.grace, stop, listener)
     facts = cluster.topic_facts(options.topic)
     chosen = [one for one in positions if options.partitions is None or one.partition in options.partitions]
     _refuse_truncated(options.topic, chosen, facts)
@@ -154,13 +155,19 @@ def _refuse_truncated(topic: str, positions: Sequence[Position], facts: TopicFac
             )
 
 
-def _await(look: Callable[[], list[Position]], targets: dict[int, int], grace: float, stop: Event) -> list[Position]:
+def _await(
+    look: Callable[[], list[Position]], targets: dict[int, int], grace: float, stop: Event, listener: Listener
+) -> list[Position]:
     deadline = time.monotonic() + grace
-    while True:
-        positions = look()
+    positions = look()
+    if (behind := sum(_behind(positions, targets).values())) and grace:
+        listener(Notice(f"waiting for the drain, which has {behind:,} offsets to go, for {grace:g} s at most"))
+    while any(_behind(positions, targets).values()):
         left = deadline - time.monotonic()
-        if not any(_behind(positions, targets).values()) or left <= 0 or stop.wait(min(_LOOK_SECONDS, left)):
-            return positions
+        if left <= 0 or stop.wait(min(_LOOK_SECONDS, left)):
+            break
+        positions = look()
+    return positions
 
 
 def _behind(positions: Sequence[Position], targets: dict[int, int]) -> dict[int, int]:

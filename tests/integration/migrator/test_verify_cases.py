@@ -1,5 +1,6 @@
 """What a verifier says where one side no longer holds everything, does not yet, or never did."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from threading import Event
@@ -12,13 +13,16 @@ from migrator import events, postgres
 from migrator.cli import app
 from migrator.embedded.parts import Broker
 from migrator.embedded.process import wait_until
-from migrator.errors import MigratorError
+from migrator.errors import MigratorError, StoppedError
+from migrator.events import Compared, Listener
 from migrator.kafka.facts import Cluster
 from migrator.kafka.log import LogReader
 from migrator.kafka.properties import kafka_properties
+from migrator.kafka.records import TopicFacts
 from migrator.verify.options import Level, VerifyOptions
 from migrator.verify.outcome import Outcome, Result
 from migrator.verify.run import Surroundings, verify
+from migrator.verify.scope import Cluster as Asked
 from tests.fixtures.cli import Cli, create_tables
 from tests.fixtures.kafka import create_topic_on, topic_name
 from tests.fixtures.postgres import Databases
@@ -80,14 +84,16 @@ def compare(url: str, servers: str, topic: str) -> Compare:
     """Verifies the topic in this process."""
     properties = kafka_properties(servers, None, {})
 
-    def run(**options: Any) -> Outcome:
+    def run(
+        meddle: Callable[[Cluster], Asked] = lambda cluster: cluster, listener: Listener = events.ignore, **options: Any
+    ) -> Outcome:
         with Cluster(properties) as cluster:
             around = Surroundings(
-                connect=lambda: postgres.connect(url, "test"),
+                connect=lambda: postgres.connect(url, "verified"),
                 schemas=postgres.schemas("public"),
-                cluster=cluster,
+                cluster=meddle(cluster),
                 open_log=lambda: LogReader(properties),
-                listener=events.ignore,
+                listener=listener,
                 stop=Event(),
             )
             return verify(around, VerifyOptions(topic, **{"grace": 0.0, **options}))
@@ -384,3 +390,71 @@ def test_a_drill_needs_a_few_rows(cli: Cli, drain: Drain, servers: str, topic: s
     produce(servers, topic, numbered(3))
     drain()
     assert cli.run("verify", "--topic", topic, "--drill", "--json").expect(3).error["code"] == "drill-too-small"
+
+
+class Meddling:
+    """A cluster that, asked for the second time and later, lets something happen before it answers."""
+
+    def __init__(self, cluster: Cluster, happen: Callable[[], object]) -> None:
+        self._cluster = cluster
+        self._happen = happen
+        self.asked = 0
+
+    def topic_facts(self, topic: str) -> TopicFacts:
+        self.asked += 1
+        if self.asked == BEHIND_THE_SURVEY:
+            self._happen()
+        return self._cluster.topic_facts(topic)
+
+
+BEHIND_THE_SURVEY = 3
+
+
+def test_retention_may_go_on_while_a_leaf_is_read_again(
+    url: str, drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+) -> None:
+    produce(servers, topic, numbered(60))
+    drain("--open")
+    assert execute("delete from job_queue where log_offset = 50") == 1
+    purged: list[int] = []
+
+    def purge() -> None:
+        with psycopg.connect(url) as conn:
+            purged.append(conn.execute("delete from job_queue where log_offset < 20").rowcount)
+            conn.execute("update job_partition set start_offset = 20 where topic = %s and partition = 0", [topic])
+
+    outcome = compare(meddle=lambda cluster: Meddling(cluster, purge))
+    assert purged == [20]
+    assert named(outcome) == [("missing", 0, 50)]
+    assert counts(outcome) == {"missing": 1, "purged": 20}
+
+
+def test_an_outage_of_postgres_stops_it_with_a_reason(
+    url: str, drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+) -> None:
+    produce(servers, topic, [*numbered(60), *numbered(60, partition=1)])
+    drain()
+    cut: list[int] = []
+
+    def hear(event: events.Event) -> None:
+        if isinstance(event, Compared) and not cut:
+            cut.append(
+                execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s", NAME)
+            )
+
+    with pytest.raises(StoppedError) as stopped, postgres.explained(postgres.Target.of(url)):
+        compare(listener=hear)
+    assert cut == [2]
+    assert stopped.value.code == "postgres-outage"
+
+
+NAME = "migrator-verified"
+
+
+def test_ctrl_c_ends_it_with_its_own_status(cli: Cli, drain: Drain, servers: str, topic: str) -> None:
+    produce(servers, topic, numbered(30))
+    drain("--max-messages", "10", status=5)
+    with cli.start("verify", "--topic", topic, "--grace", "50") as running:
+        running.wait_for(lambda: "waiting for the drain" in running.said())
+        running.signal(signal.SIGINT)
+        running.wait().expect(130)
