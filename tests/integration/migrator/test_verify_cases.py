@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from confluent_kafka import Consumer, TopicPartition, admin
 
 from migrator import events, postgres
 from migrator.cli import app
@@ -19,6 +20,7 @@ from migrator.kafka.facts import Cluster
 from migrator.kafka.log import LogReader
 from migrator.kafka.properties import kafka_properties
 from migrator.kafka.records import TopicFacts
+from migrator.verify.classes import Class
 from migrator.verify.options import Level, VerifyOptions
 from migrator.verify.outcome import Outcome, Result
 from migrator.verify.run import Surroundings, verify
@@ -257,8 +259,6 @@ def test_what_the_drain_was_told_to_skip_is_not_missing(
 
 
 def commit(servers: str, topic: str, group: str, offset: int) -> None:
-    from confluent_kafka import Consumer, TopicPartition  # noqa: PLC0415
-
     consumer = Consumer({"bootstrap.servers": servers, "group.id": group, "log_level": 0})
     consumer.commit(offsets=[TopicPartition(topic, 0, offset)], asynchronous=False)
     consumer.close()
@@ -390,6 +390,49 @@ def test_a_drill_needs_a_few_rows(cli: Cli, drain: Drain, servers: str, topic: s
     produce(servers, topic, numbered(3))
     drain()
     assert cli.run("verify", "--topic", topic, "--drill", "--json").expect(3).error["code"] == "drill-too-small"
+
+
+@pytest.mark.parametrize("options", [{}, {"level": Level.COUNT}], ids=["full", "count"])
+def test_what_compaction_has_removed_since_is_proven_by_the_ledger(
+    options: dict[str, Any],
+    drain: Drain,
+    servers: str,
+    topic: str,
+    compare: Compare,
+    execute: Callable[..., int],
+) -> None:
+    compact(servers, topic)
+    again = [Sent(b"%d" % n, b"again" if n % 10 else b"once-%d" % n) for n in range(60)]
+    produce(servers, topic, again, linger_ms=0)
+    drain()
+    rows = execute("select from job_queue where topic = %s", topic)
+    assert rows == 60
+    assert wait_until(lambda: cleaned(servers, topic), SECONDS, interval=0.5)
+    outcome = compare(**options)
+    assert outcome.result is Result.PASS
+    assert outcome.classes[Class.EXPIRED] >= 50
+    assert outcome.compared + outcome.classes[Class.EXPIRED] == 60
+    assert execute("delete from job_queue where topic = %s and log_offset = 7", topic) == 1
+    assert counts(compare(**options))["missing"] == 1
+
+
+def compact(servers: str, topic: str) -> None:
+    names: Any = admin
+    wanted = {"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.001"}
+    entries: Any = [
+        names.ConfigEntry(name, value, incremental_operation=names.AlterConfigOpType.SET)
+        for name, value in wanted.items()
+    ]
+    resource = names.ConfigResource(names.ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+    client: Any = names.AdminClient({"bootstrap.servers": servers})
+    client.incremental_alter_configs([resource])[resource].result()
+
+
+def cleaned(servers: str, topic: str) -> bool:
+    """Whether the cleaner has been there; each look adds a record behind the frozen end, which may roll the segment."""
+    produce(servers, topic, [Sent(b"more", b"more")], linger_ms=0)
+    with LogReader(kafka_properties(servers, None, {})) as log:
+        return sum(len(chunk.records) for chunk in log.read(topic, 0, 0, 60)) <= 10
 
 
 class Meddling:
