@@ -1,5 +1,6 @@
 """``migrator verify``: parity of a topic and its rows, down to the single message."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -71,6 +72,10 @@ def verify(
         str | None,
         typer.Option("--fail-on", metavar="CLASS,...", help="what makes the answer no", rich_help_panel=_ANSWER),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="FILE", help="keep there how far it came, and go on from there"),
+    ] = None,
     drill: Annotated[
         bool, typer.Option("--drill", help="plant one fault of each class in a scratch copy, and find them all")
     ] = False,
@@ -104,5 +109,6 @@ def verify(
         grace=grace,
         fail_on=parse_classes(fail_on),
         without_values=without_values,
+        resume=resume,
     )
     perform(out, settings, options, drilling=drill)

@@ -88,7 +88,7 @@ def drill(around: Surroundings, options: VerifyOptions) -> Drilled:
     with closing(around.connect()) as conn, _schema(conn, scratch):
         real = Statements("migrator.sql", "drill.sql", around.schemas)
         ledger = Ledger.open(conn, around.schemas)
-        looked = replace(options, grace=0.0)
+        looked = replace(options, grace=0.0, resume=None)
         source = survey(ledger, around.cluster, looked, around.stop, around.listener).source
         copy = _Copy.make(conn, real, scratch, ledger, source)
         beside = replace(around, schemas=copy.schemas)

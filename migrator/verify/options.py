@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from migrator.verify.classes import FATAL, Class
 
@@ -31,6 +32,7 @@ class VerifyOptions:
         grace: seconds that the drain is given to come to where the log ended.
         fail_on: the classes that make the answer no.
         without_values: whether to leave values out.
+        resume: the file in which the run keeps how far it has come, and from which it goes on; None for none.
     """
 
     topic: str
@@ -43,6 +45,7 @@ class VerifyOptions:
     grace: float = 30.0
     fail_on: frozenset[Class] = FATAL
     without_values: bool = False
+    resume: Path | None = None
 
     @property
     def whole(self) -> bool:

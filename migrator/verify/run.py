@@ -11,7 +11,9 @@ from migrator.errors import StoppedError
 from migrator.events import Compared, Listener
 from migrator.kafka.log import LogReader
 from migrator.postgres import Connection
+from migrator.verify.checkpoint import identity
 from migrator.verify.classes import Class, Difference, Mismatch, classify, totals
+from migrator.verify.keeping import Keeper
 from migrator.verify.ledger import Ledger
 from migrator.verify.options import Level, VerifyOptions
 from migrator.verify.outcome import Outcome, decide
@@ -61,10 +63,15 @@ def verify(around: Surroundings, options: VerifyOptions) -> Outcome:
         ledger = Ledger.open(conn, around.schemas)
         scope = survey(ledger, around.cluster, options, around.stop, around.listener)
         table = _table(conn, around, options, scope)
-        tally = _walk(around, options, ledger, scope, table)
+        keeper = Keeper(options.resume, identity(scope.source, options), Tally(options.max_diffs))
+        _walk(around, options, ledger, keeper.begin(scope), table, keeper)
         refuse_changed(scope.source, around.cluster.topic_facts(options.topic))
+        tally = keeper.tally
         differences = _named(table, scope, options, tally)
         native = table.native() if options.whole and options.partitions is None else 0
+    keeper.finish()
+    if not table.values and not options.without_values:
+        tally.doubts.append("the table keeps no values (keep_value is off): that they are the same cannot be proven")
     classes = tally.counts + totals(differences)
     classes[Class.GONE] += scope.gone
     classes[Class.UNEXPLAINED] += scope.unexplained
@@ -81,18 +88,17 @@ def verify(around: Surroundings, options: VerifyOptions) -> Outcome:
         compared=tally.compared,
         classes=classes,
         differences=tuple(differences[: options.max_diffs]),
-        ranges={part.partition: range(part.start, part.stop) for part in scope.parts},
+        ranges={part.partition: range(part.start, keeper.reached[part.partition][1]) for part in scope.parts},
         modulus=options.modulus,
         beyond=scope.beyond,
         seconds=time.monotonic() - started,
     )
 
 
-def _walk(around: Surroundings, options: VerifyOptions, ledger: Ledger, scope: Scope, table: Table) -> Tally:
-    tally = Tally(options.max_diffs)
-    if not table.values and not options.without_values:
-        tally.doubts.append("the table keeps no values (keep_value is off): that they are the same cannot be proven")
-    progress = _Progress(around, options.topic, scope.offsets, tally)
+def _walk(
+    around: Surroundings, options: VerifyOptions, ledger: Ledger, left: Scope, table: Table, keeper: Keeper
+) -> None:
+    progress = _Progress(around, options.topic, left.offsets, keeper.tally)
     digests = options.level is not Level.COUNT
     with (
         closing(around.connect()) as beside,
@@ -100,9 +106,9 @@ def _walk(around: Surroundings, options: VerifyOptions, ledger: Ledger, scope: S
         ThreadPoolExecutor(1, "verify-sums") as executor,
     ):
         topic = Topic(reader, options.topic, table.values, options.modulus, digests)
-        walk = Walk(scope, options, topic, table, ledger, around.cluster, tally, progress.advance)
-        walk.run(executor, _table(beside, around, options, scope))
-    return tally
+        walk = Walk(left, options, topic, table, ledger, around.cluster, keeper.tally, progress.advance)
+        for partition, offset in walk.run(executor, _table(beside, around, options, left)):
+            keeper.advance(partition, offset)
 
 
 def _table(conn: Connection, around: Surroundings, options: VerifyOptions, scope: Scope) -> Table:
@@ -145,9 +151,9 @@ class _Progress:
     def advance(self, offsets: int) -> None:
         if self.around.stop.is_set():
             raise StoppedError(
-                f"stopped after {self.done:,} of {self.total:,} offsets; what was compared until then says nothing",
+                f"stopped after {self.done:,} of {self.total:,} offsets, which is no answer",
                 code="interrupted",
-                hint="run the same command again: it begins anew",
+                hint="the same command goes on if it has --resume FILE, and begins anew if it has not",
             )
         self.done += offsets
         rate = self.done / max(time.monotonic() - self.started, 1e-6)

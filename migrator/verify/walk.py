@@ -49,8 +49,8 @@ class Walk:
     tally: Tally
     progress: Callable[[int], None]
 
-    def run(self, beside: Executor, table: Table) -> None:
-        """Walks through all leaves.
+    def run(self, beside: Executor, table: Table) -> Iterator[Place]:
+        """Walks through all leaves; yields, behind each window, the offset up to which a partition is compared.
 
         Args:
             beside: where Postgres is asked for its sums, a window ahead.
@@ -61,6 +61,7 @@ class Walk:
             found, whole = window.found.result()
             for leaf, kafka, rows, dead in zip(window.leaves, held, found, whole, strict=True):
                 self._compare(window.part, leaf, Evidence(kafka.compared, rows, kafka.whole, dead.dead))
+            yield Place(window.part.partition, window.leaves[-1].stop)
 
     def _windows(self, beside: Executor, table: Table) -> Iterator[Window]:
         for part in self.scope.parts:

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -14,7 +15,7 @@ from migrator import events, postgres
 from migrator.cli import app
 from migrator.embedded.parts import Broker
 from migrator.embedded.process import wait_until
-from migrator.errors import MigratorError, StoppedError
+from migrator.errors import MigratorError, RefusedError, StoppedError, UsageError
 from migrator.events import Compared, Listener
 from migrator.kafka.facts import Cluster
 from migrator.kafka.log import LogReader
@@ -87,7 +88,10 @@ def compare(url: str, servers: str, topic: str) -> Compare:
     properties = kafka_properties(servers, None, {})
 
     def run(
-        meddle: Callable[[Cluster], Asked] = lambda cluster: cluster, listener: Listener = events.ignore, **options: Any
+        meddle: Callable[[Cluster], Asked] = lambda cluster: cluster,
+        listener: Listener = events.ignore,
+        stop_event: Event | None = None,
+        **options: Any,
     ) -> Outcome:
         with Cluster(properties) as cluster:
             around = Surroundings(
@@ -96,7 +100,7 @@ def compare(url: str, servers: str, topic: str) -> Compare:
                 cluster=meddle(cluster),
                 open_log=lambda: LogReader(properties),
                 listener=listener,
-                stop=Event(),
+                stop=stop_event or Event(),
             )
             return verify(around, VerifyOptions(topic, **{"grace": 0.0, **options}))
 
@@ -501,3 +505,34 @@ def test_ctrl_c_ends_it_with_its_own_status(cli: Cli, drain: Drain, servers: str
         running.wait_for(lambda: "waiting for the drain" in running.said())
         running.signal(signal.SIGINT)
         running.wait().expect(130)
+
+
+def test_a_run_goes_on_where_it_was_stopped(
+    tmp_path: Path, drain: Drain, servers: str, topic: str, compare: Compare, execute: Callable[..., int]
+) -> None:
+    produce(servers, topic, [*numbered(50), *numbered(40, partition=1)])
+    drain()
+    assert execute("delete from job_queue where partition = 0 and log_offset = 7") == 1
+    assert execute("delete from job_queue where partition = 1 and log_offset = 8") == 1
+    file, stop, heard = tmp_path / "checkpoint", Event(), list[Compared]()
+
+    def hear(event: events.Event) -> None:
+        if isinstance(event, Compared):
+            stop.set()
+            heard.append(event)
+
+    with pytest.raises(StoppedError) as stopped:
+        compare(listener=hear, resume=file, stop_event=stop)
+    assert (stopped.value.code, [(event.done, event.total) for event in heard]) == ("interrupted", [(50, 90)])
+    with pytest.raises(RefusedError) as refused:
+        compare(resume=file, level=Level.LEAF)
+    assert refused.value.code == "resume-other"
+    heard.clear()
+    outcome = compare(listener=hear, resume=file)
+    assert [(event.done, event.total) for event in heard] == [(40, 40)]
+    assert named(outcome) == [("missing", 0, 7), ("missing", 1, 8)]
+    assert outcome.compared == 90
+    assert not file.exists()
+    file.write_text("nothing of ours")
+    with pytest.raises(UsageError):
+        compare(resume=file)
