@@ -206,15 +206,17 @@ class LogReader:
 def _decoded(messages: list[Any]) -> tuple[list[Headers | None], set[int]]:
     """The headers of messages, and the offsets of those that the client library cannot decode.
 
-    A name that is not UTF-8 makes it raise ``SystemError``.
+    A name that is not UTF-8 makes it return half-made tuples with an exception pending. Called by ``map``, that is seen
+    and becomes a ``SystemError``; Python's own specialised calls do not look, and the tuples crash the process.
     """
     decoded: list[Headers | None] = []
     unreadable: set[int] = set()
-    for message in messages:
+    append, each = decoded.append, map(_headers, messages)
+    while len(decoded) < len(messages):
         try:
-            pairs = _headers(message)
+            for pairs in each:
+                append(tuple([(name.encode(), value) for name, value in pairs]) if pairs else None)
         except SystemError:
-            unreadable.add(message.offset())
-            pairs = None
-        decoded.append(tuple([(name.encode(), value) for name, value in pairs]) if pairs else None)
+            unreadable.add(messages[len(decoded)].offset())
+            append(None)
     return decoded, unreadable

@@ -1,7 +1,7 @@
 -- name: read_source
 -- What was frozen when a topic's drain began, and what its queue is now.
 select source.id, source.topic, source.cluster_id, source.topic_id, source.partitions, source.cleanup_policy,
-  source.uncertain, source.complete, coalesce(terms.sequencer, 'kafka') as sequencer,
+  source.uncertain, coalesce(terms.sequencer, 'kafka') as sequencer,
   coalesce(terms.keep_value, true) as keep_value
 from /*migrator.*/drain_source as source
 left join /*queue.*/job_topic as terms on terms.topic = source.topic

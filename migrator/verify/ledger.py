@@ -28,7 +28,6 @@ class Source:
     partitions: int
     cleanup_policy: str
     uncertain: str
-    complete: bool
     sequencer: str
     keep_value: bool
 

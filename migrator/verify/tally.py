@@ -18,7 +18,6 @@ class Tally:
         mismatches: what differs, still to be named.
         differences: what differs within ranges that were not read, or of which no more can be known.
         doubts: what could not be proven.
-        dropped: differing messages beyond the limit.
     """
 
     limit: int
@@ -36,8 +35,7 @@ class Tally:
     @property
     def differing(self) -> int:
         """How many messages differ so far."""
-        named = sum(count for kind, count in totals(self.differences).items() if kind is not Class.EXPIRED)
-        return len(self.mismatches) + named
+        return len(self.mismatches) + sum(totals(self.differences).values())
 
     def add(self, examined: Examined, findings: Findings) -> None:
         """Takes in what became of one leaf that was read again."""

@@ -21,7 +21,7 @@ from shim.store.values import view
 from tests.fixtures.cli import create_tables
 from tests.fixtures.postgres import Databases
 
-SOURCE = Source(1, "emails", "cluster", None, 1, "delete", "enqueue", complete=True, sequencer="kafka", keep_value=True)
+SOURCE = Source(1, "emails", "cluster", None, 1, "delete", "enqueue", sequencer="kafka", keep_value=True)
 INSERT = """
 insert into job_queue (payload, topic, partition, log_offset, key, value, headers, timestamp_ms, timestamp_type)
 values ('{}', 'emails', %s, %s, %s, %s, %s, %s, %s)

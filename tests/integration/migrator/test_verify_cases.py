@@ -35,6 +35,7 @@ from tests.integration.migrator.producing import (
     delete_topic,
     numbered,
     produce,
+    produce_raw,
     transactions,
     within,
 )
@@ -249,6 +250,16 @@ def test_aborted_transactions_and_markers_are_no_records(
     add = "insert into job_queue (payload, topic, partition, log_offset, value) values ('{}', %s, 0, 1, 't1')"
     assert execute(add, topic) == 1
     assert named(compare()) == [("extra", 0, 1)]
+
+
+def test_a_header_that_the_client_cannot_decode_is_never_called_the_same(
+    drain: Drain, servers: str, topic: str, compare: Compare
+) -> None:
+    produce(servers, topic, numbered(3))
+    produce_raw(servers, topic, [(b"\xff\xfe", b"1")])
+    drain()
+    outcome = compare()
+    assert (outcome.result, outcome.compared, counts(outcome)) == (Result.INCONCLUSIVE, 3, {"unreadable": 1})
 
 
 def test_what_the_drain_was_told_to_skip_is_not_missing(

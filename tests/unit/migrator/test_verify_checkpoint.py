@@ -47,7 +47,7 @@ def test_another_text_is_no_checkpoint(text: str) -> None:
 
 
 def test_what_is_left_ends_where_the_run_was_to_end() -> None:
-    source = Source(1, "emails", "c", None, 3, "delete", "enqueue", complete=True, sequencer="kafka", keep_value=True)
+    source = Source(1, "emails", "c", None, 3, "delete", "enqueue", sequencer="kafka", keep_value=True)
     parts = tuple(Part(partition, 0, 90, 0, Marks(0, 0)) for partition in range(3))
     scope = Scope(source, parts, 0, 0, 0, 0)
     left = Checkpoint({}, {0: (50, 50), 1: (20, 60)}, Tally(LIMIT)).remaining(scope)
