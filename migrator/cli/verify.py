@@ -13,7 +13,6 @@ from migrator.cli.options import (
     KafkaConfig,
     KafkaOptions,
     Schema,
-    Topics,
     kafka_settings,
     reporting,
 )
@@ -32,7 +31,7 @@ _ANSWER = "The answer"
 @reporting
 def verify(
     out: Output,
-    topic: Topics = None,
+    topic: Annotated[list[str] | None, typer.Option("--topic", metavar="NAME", help="the topic")] = None,
     level: Annotated[
         Level,
         typer.Option("--level", help="count, digests of ranges, or every single message", rich_help_panel=_WHAT),

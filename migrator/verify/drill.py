@@ -95,7 +95,7 @@ def drill(around: Surroundings, options: VerifyOptions) -> Drilled:
         looked = replace(looked, partitions={copy.partition})
         clean = verify(beside, looked)
         if clean.result is Result.FAIL or clean.classes[Class.EXPIRED] or not clean.compared:
-            why = "; ".join(clean.reasons) or f"Kafka has dropped {clean.classes[Class.EXPIRED]:,} of its records"
+            why = ", ".join(f"{count:,} {kind}" for kind, count in clean.classes.items() if count) or clean.reasons[0]
             raise RefusedError(
                 f"a copy of topic {source.topic!r} is not the same before anything is planted: {why}",
                 code="drill-unclean",

@@ -28,7 +28,7 @@ class Outcome:
         topic: the topic.
         level: how closely it looked.
         result: the answer.
-        reasons: why the answer is not plain; one sentence each.
+        reasons: what could not be compared or proven; one sentence each.
         compared: how many messages the two sides were compared by.
         classes: messages by class.
         differences: the first of those that differ, in the order of their places.
@@ -85,10 +85,9 @@ class Outcome:
 def decide(
     classes: Counter[Class], compared: int, doubts: Sequence[str], fail_on: frozenset[Class]
 ) -> tuple[Result, tuple[str, ...]]:
-    """Returns the answer, and why it is not a plain one. Where nothing was compared, nothing is proven."""
-    fatal = [f"{classes[kind]:,} {kind}" for kind in Class if kind in fail_on and classes[kind] > 0]
-    if fatal:
-        return Result.FAIL, (", ".join(fatal), *doubts)
+    """Returns the answer, and what could not be proven. Where nothing was compared, nothing is."""
+    if any(classes[kind] > 0 for kind in fail_on):
+        return Result.FAIL, tuple(doubts)
     reasons = [*doubts]
     if not compared:
         reasons.append("nothing was compared")

@@ -1,32 +1,14 @@
 """Kafka's side: sums over what a single pass delivers, and single records where it comes to that."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from migrator.digest import NOTHING, Fingerprint, Record, Sums, fingerprint, sums
+from migrator.kafka.log import LogReader
 from migrator.verify.leaf import Leaf
 from migrator.verify.sample import choose
 from migrator.verify.scope import Part
-
-
-class Chunk(Protocol):
-    """Records in the order of their offsets, and the offsets of those that cannot be taken apart."""
-
-    @property
-    def records(self) -> list[Record]:
-        """What could be taken apart."""
-
-    @property
-    def unreadable(self) -> list[int]:
-        """What could not."""
-
-
-class Reader(Protocol):
-    """Reads ranges of offsets."""
-
-    def read(self, topic: str, partition: int, start: int, stop: int) -> Iterable[Chunk]:
-        """Yields what the log holds of a range."""
 
 
 class Held(NamedTuple):
@@ -55,7 +37,7 @@ class Topic:
         digests: whether more than the counts is wanted.
     """
 
-    reader: Reader
+    reader: LogReader
     name: str
     values: bool = True
     modulus: int = 1

@@ -67,7 +67,7 @@ def test_each_answer_has_its_exit_status(result: Result, status: Exit) -> None:
 def test_the_document_names_every_class_and_shows_no_bytes() -> None:
     difference = Difference(Class.ALTERED, Place(2, 7), job=5, kafka="aa", table="bb")
     altered, ranges = Counter({Class.ALTERED: 1}), {2: range(3, 9)}
-    outcome = Outcome("emails", "full", Result.FAIL, ("1 altered",), 9, altered, (difference,), ranges, 64, 0, 1.0)
+    outcome = Outcome("emails", "full", Result.FAIL, ("a doubt",), 9, altered, (difference,), ranges, 64, 0, 1.0)
     document = outcome.document()
     assert (document["schema_version"], document["command"], document["topic"]) == (1, "verify", "emails")
     assert document["partitions"] == [{"partition": 2, "from_offset": 3, "to_offset": 9}]
