@@ -31,7 +31,7 @@ def load(schemas: Schemas) -> Texts:
     return {**bounds.load(schemas), **Statements("shim.store.sql", "settle.sql", schemas)}
 
 
-def settle(conn: Connection, texts: Texts, *, limit: int = 2000) -> int:
+def settle(conn: Connection, texts: Texts, *, only: str | None = None, limit: int = 2000) -> int:
     """Completes pending rows below the committed offsets of the consumer groups that own their topics.
 
     One transaction per batch, one settler at a time: while another one is at it, this returns at once. Rows that are
@@ -40,6 +40,7 @@ def settle(conn: Connection, texts: Texts, *, limit: int = 2000) -> int:
     Args:
         conn: a connection in autocommit, outside of any transaction.
         texts: from `load`.
+        only: a topic; None for all of them.
         limit: how many rows per transaction.
 
     Returns:
@@ -49,7 +50,7 @@ def settle(conn: Connection, texts: Texts, *, limit: int = 2000) -> int:
         psycopg.Error: Postgres is gone, or a row stayed locked; what was committed until then stays done.
     """
     settled = 0
-    for topic, partition, until in conn.execute(texts["unsettled"]).fetchall():
+    for topic, partition, until in conn.execute(texts["unsettled"], {"topic": only}).fetchall():
         more: int | None = limit
         while more == limit:
             more, done = _settle_batch(conn, texts, {"topic": topic, "partition": partition, "until": until}, limit)
