@@ -13,6 +13,7 @@ from shim.consumer import Consumer
 from shim.errors import KafkaException
 from shim.model import AcknowledgeType
 from shim.share_consumer import ShareConsumer
+from shim.store import settle
 from tests.fixtures.pgbouncer import client_settings
 from tests.integration.shim.consumer.scene import fill
 from tests.integration.shim.sharing.conftest import MakeShareConsumer
@@ -88,6 +89,23 @@ def test_from_a_share_group_to_a_consumer_group_and_back(
     worker.acknowledge(last)
     worker.commit_sync()
     assert statuses(migrated) == ["completed"] * 7
+
+
+def test_a_group_that_reads_on_completes_jobs_from_then_on(
+    migrator: Owner, migrated: Connection, migrated_url: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its last commit came before its process had looked again who owns what."""
+    monkeypatch.setattr(settle, "_OWNERS_SECONDS", 5.0)
+    fill(migrated, topic, 4)
+    with mailers(migrated_url, topic) as consumer:
+        assert read(consumer, 2) == [0, 1]
+        consumer.commit(asynchronous=False)
+        assert statuses(migrated) == ["pending"] * 4
+        assert migrator("owner", "set", "--group", "mailers", "--execute") == Exit.DONE
+        assert statuses(migrated) == ["completed"] * 2 + ["pending"] * 2
+        assert read(consumer, 2) == [2, 3]
+        consumer.commit(asynchronous=False)
+        until_statuses(migrated, *["completed"] * 4)
 
 
 def test_another_share_group_takes_over_beside_the_first(
