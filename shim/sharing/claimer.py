@@ -25,7 +25,6 @@ from shim.store import bounds, claims, settlements, topics, transactional
 from shim.store.claims import NOTHING, Batch, Claimed, Done, Terms
 from shim.store.pool import Connection
 
-_TERMS_SECONDS = 5.0
 _GATHER_SECONDS = 0.1
 _ERRAND_PAUSE = 1.0
 _RECOVERIES = 10
@@ -244,7 +243,7 @@ class Claimer:
     def _look_up(self, conn: Connection, names: AbstractSet[str]) -> None:
         if monotonic() >= self._terms_until or not self._terms.keys() <= names:
             self._terms = claims.own(conn, self._texts, self._settings.group_id, sorted(names))
-            self._terms_until = monotonic() + _TERMS_SECONDS
+            self._terms_until = monotonic() + claims.TERMS_SECONDS
         if self._unsure:
             known = [lease.token for lease in self.leases.all()]
             with self._still(conn, names):
