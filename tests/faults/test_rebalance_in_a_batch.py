@@ -52,7 +52,8 @@ def test_nothing_is_revoked_between_a_message_and_its_handing_out(
     first, second = _member(url, strategy), _member(url, strategy)
     revoked: list[Any] = []
     first.subscribe([_TOPIC], on_revoke=lambda _consumer, partitions: revoked.extend(partitions))
-    assert wait_until(lambda: len(first.assignment()) == _PARTITIONS or bool(first.consume(0, 0.1)), _SECONDS)
+    assert wait_until(lambda: bool(first.consume(1, 0.1)), _SECONDS)  # so that the others are at hand
+    assert len(first.assignment()) == _PARTITIONS
     second.subscribe([_TOPIC])
     polling = first._polling  # noqa: SLF001 - the moment between two looks at the group is nowhere else to be had
     tend = polling._tend  # noqa: SLF001 - the same
