@@ -254,9 +254,9 @@ class Claimer:
     def _in_turn(self) -> Iterator[Terms]:
         """The topics whose jobs may run, beginning with another one each time."""
         open_ones = [terms for _, terms in sorted(self._terms.items()) if terms.gate == "open"]
+        first, self._turns = self._turns, self._turns + 1  # now, for whoever finds something asks for no more
         for step in range(len(open_ones)):
-            yield open_ones[(self._turns + step) % len(open_ones)]
-        self._turns += 1
+            yield open_ones[(first + step) % len(open_ones)]
 
     def _claim(self, conn: Connection, terms: Terms, limit: int) -> bool:
         """Fills the stock, and completes what is pending; False when there was nothing to claim."""

@@ -8,7 +8,7 @@ from shim.model import AcknowledgeType
 from shim.store import gate
 from shim.store.schema import Line
 from shim.topic_partition import TopicPartition
-from tests.integration.shim.consumer.scene import fill
+from tests.integration.shim.consumer.scene import fill, make_topic
 from tests.integration.shim.sharing.conftest import MakeShareConsumer
 from tests.integration.shim.sharing.scene import change, deliveries, statuses, taken
 
@@ -135,11 +135,11 @@ def test_an_unknown_topic_is_waited_for(share: MakeShareConsumer, migrated: Conn
     assert [message.topic() for message in taken(consumer, 1)] == ["later"]
 
 
-def test_topics_take_turns(share: MakeShareConsumer, migrated: Connection, topic: str) -> None:
-    migrated.execute("insert into job_topic (topic, partitions) values ('quiet', 1)")
-    migrated.execute("insert into job_partition (topic, partition) values ('quiet', 0)")
+@pytest.mark.parametrize("other", ["quiet", "zzz"], ids=["named before", "named after"])
+def test_topics_take_turns(share: MakeShareConsumer, migrated: Connection, topic: str, other: str) -> None:
+    make_topic(migrated, topic=other)
     fill(migrated, topic, 10)
-    fill(migrated, "quiet", 1)
+    fill(migrated, other, 1)
     consumer = share(max_poll_records=1)
-    consumer.subscribe([topic, "quiet"])
-    assert "quiet" in {message.topic() for message in taken(consumer, 2)}
+    consumer.subscribe([topic, other])
+    assert other in {message.topic() for message in taken(consumer, 2)}
