@@ -112,23 +112,27 @@ class Claimer:
                 else:
                     self._pending.append(settling)
 
-    def from_stock(self, names: AbstractSet[str], most: int) -> Delivery | None:
-        """Returns jobs that were claimed ahead, if there are any of these topics; what was gathered waits a moment."""
+    def has(self, names: AbstractSet[str]) -> bool:
+        """Whether there are claimed jobs of these topics to hand out."""
+        return self._stock.has(names)
+
+    def hand_out(self, names: AbstractSet[str], most: int) -> Delivery | None:
+        """Returns claimed jobs of these topics, if there are any; what was gathered and what is left wait a moment."""
         delivery = self._stock.hand_out(names, most)
-        if delivery is not None and self._pending:
-            self.keeper.expect(self._gathered_at + _GATHER_SECONDS)
+        if delivery is not None:
+            self.keeper.expect(self.errand_at)
         return delivery
 
-    def claim(self, names: AbstractSet[str], most: int, expired: AbstractSet[str]) -> Delivery | None:
-        """Settles what is pending and claims what is due, of one topic after another.
+    def claim(self, names: AbstractSet[str], most: int, expired: AbstractSet[str]) -> bool:
+        """Settles what is pending and claims what is due, of one topic after another, for `hand_out`.
 
         Args:
             names: the topics.
-            most: how many jobs to return at most; more may be claimed, for `from_stock`.
+            most: how many jobs are handed out at once; more may be claimed.
             expired: topics with jobs whose lease ran out: they are recovered, if nobody just did.
 
         Returns:
-            the jobs of one topic; None when nothing is due.
+            whether there was anything to claim.
 
         Raises:
             OwnedError: another group owns a topic.
@@ -140,17 +144,12 @@ class Claimer:
             self._recover(conn, expired)
             while self._pending and not (len(self._pending) == 1 and self._pending[0].plain):
                 self._settle_first(conn)
-            for terms in self._in_turn():
-                if self._claim(conn, terms, self._stock.wanted(most)):
-                    break
-            else:
-                while self._pending:  # no topic's jobs may run here, so no claim took it along
-                    self._settle_first(conn)
-        delivery = self._stock.hand_out(names, most)
-        if delivery is not None:
-            self.keeper.expect(self.errand_at)
+            found = any(self._claim(conn, terms, self._stock.wanted(most)) for terms in self._in_turn())
+            while self._pending:  # no topic's jobs may run here, so no claim took it along
+                self._settle_first(conn)
+        if found:
             self.keeper.expect(self.leases.due_at)
-        return delivery
+        return found
 
     def take_in(
         self, caller: psycopg.Connection[Any], names: AbstractSet[str], most: int, limit_s: float

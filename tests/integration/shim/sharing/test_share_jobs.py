@@ -1,5 +1,8 @@
 """Jobs by share consumers: rows tell the truth at any moment, what fails is tried again, and then has failed."""
 
+import time
+from contextlib import suppress
+
 import pytest
 
 from migrator.postgres import Connection
@@ -10,7 +13,7 @@ from shim.store.schema import Line
 from shim.topic_partition import TopicPartition
 from tests.integration.shim.consumer.scene import fill, make_topic
 from tests.integration.shim.sharing.conftest import MakeShareConsumer
-from tests.integration.shim.sharing.scene import change, deliveries, statuses, taken
+from tests.integration.shim.sharing.scene import WAIT_SECONDS, change, deliveries, statuses, taken
 
 EXPLICIT = {"share_acknowledgement_mode": "explicit"}
 
@@ -143,3 +146,22 @@ def test_topics_take_turns(share: MakeShareConsumer, migrated: Connection, topic
     consumer = share(max_poll_records=1)
     consumer.subscribe([topic, other])
     assert other in {message.topic() for message in taken(consumer, 2)}
+
+
+def test_what_a_callback_raises_costs_no_message(share: MakeShareConsumer, migrated: Connection, topic: str) -> None:
+    fill(migrated, topic, 3)
+    consumer = share(max_poll_records=1, shim_prefetch_ms=0)
+    raised: list[object] = []
+
+    def tell(offsets: object, _error: object) -> None:
+        if len(raised) < 2:
+            raised.append(offsets)
+            raise ZeroDivisionError
+
+    consumer.set_acknowledgement_commit_callback(tell)
+    seen: list[int | None] = []
+    end = time.monotonic() + WAIT_SECONDS
+    while len(seen) < 3 and time.monotonic() < end:
+        with suppress(ZeroDivisionError):
+            seen += [message.offset() for message in consumer.poll(0.5)]
+    assert (seen, len(raised)) == ([0, 1, 2], 2)
