@@ -292,7 +292,7 @@ class Polling:
             failed = KafkaException(KafkaError(Broker.INVALID_RECORD_STATE)) if outcome.lost else None
             for jobs, exception in ((outcome.settled, None), (outcome.lost, failed)):
                 offsets = _by_partition(jobs) if wanted else {}
-                results |= dict.fromkeys(offsets, exception)
+                results |= {partition: results.get(partition) or exception for partition in offsets}
                 if offsets and self.on_commit is not None:
                     self._inbox.post(Notice(partial(self.on_commit, offsets, exception)))
         self._inbox.serve()
