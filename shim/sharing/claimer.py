@@ -87,6 +87,7 @@ class Claimer:
         self._pending: deque[Settling] = deque()
         self._gathered_at = self._errands_after = 0.0
         self._terms: dict[str, Terms] = {}
+        self._terms_for: AbstractSet[str] = frozenset()
         self._terms_until = 0.0
         self._turns = 0
         self._unsure = False
@@ -241,9 +242,9 @@ class Claimer:
             self._stock.left()
 
     def _look_up(self, conn: Connection, names: AbstractSet[str]) -> None:
-        if monotonic() >= self._terms_until or not self._terms.keys() <= names:
+        if monotonic() >= self._terms_until or names != self._terms_for:
             self._terms = claims.own(conn, self._texts, self._settings.group_id, sorted(names))
-            self._terms_until = monotonic() + _TERMS_SECONDS
+            self._terms_for, self._terms_until = names, monotonic() + _TERMS_SECONDS
         if self._unsure:
             known = [lease.token for lease in self.leases.all()]
             with self._still(conn, names):

@@ -148,6 +148,19 @@ def test_topics_take_turns(share: MakeShareConsumer, migrated: Connection, topic
     assert other in {message.topic() for message in taken(consumer, 2)}
 
 
+def test_a_topic_that_is_added_is_claimed_from_at_once(
+    share: MakeShareConsumer, migrated: Connection, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shim.sharing.claimer._TERMS_SECONDS", 3600.0)
+    make_topic(migrated, topic="added")
+    fill(migrated, topic, 1)
+    consumer = share()
+    taken(consumer, 1)
+    fill(migrated, "added", 1)
+    consumer.subscribe([topic, "added"])
+    assert taken(consumer, 1)[0].topic() == "added"
+
+
 def test_what_a_callback_raises_costs_no_message(share: MakeShareConsumer, migrated: Connection, topic: str) -> None:
     fill(migrated, topic, 3)
     consumer = share(max_poll_records=1, shim_prefetch_ms=0)
