@@ -313,18 +313,13 @@ class Claimer:
 
     def _ended(self, first: Settling, held: Iterable[int] | None) -> None:
         """Takes note of what became of the first that was pending; None when everything was still held."""
-        with self._gathering:
-            self._pending.popleft()
-            self._gathered_at = monotonic()
         self.leases.end(first.lease, first.ids)
-        if held is None:
-            count_settled(first)
-            self.outcomes.append(Outcome(first.jobs, ()))
-            return
-        kept = set(held)
+        kept = None if held is None else set(held)
         count_settled(first, kept)
-        settled = [job for job in first.jobs if job.id in kept]
-        self.outcomes.append(Outcome(settled, [job for job in first.jobs if job.id not in kept]))
+        self.outcomes.append(_outcome(first.jobs, kept))
+        with self._gathering:
+            self._pending.popleft()  # last: where nothing is pending, everything can be told
+            self._gathered_at = monotonic()
 
     def _recover(self, conn: Connection, expired: AbstractSet[str]) -> None:
         """Counts what others left behind; however long the backlog, but not all the time."""
@@ -342,3 +337,9 @@ class Claimer:
         )
         more = all(recovered == _RECOVERED_AT_ONCE for recovered in rounds)
         hints.end_recovery(terms.topic, look, monotonic(), more=more)
+
+
+def _outcome(jobs: Sequence[Claimed], kept: AbstractSet[int] | None) -> Outcome:
+    if kept is None:
+        return Outcome(jobs, ())
+    return Outcome([job for job in jobs if job.id in kept], [job for job in jobs if job.id not in kept])

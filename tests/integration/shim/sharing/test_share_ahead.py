@@ -1,5 +1,6 @@
 """Jobs that are claimed ahead of their application, and acknowledgements that are gathered: both for moments only."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from shim.share_consumer import ShareConsumer
 from shim.sharing.claimer import Claimer
 from shim.store import claims
 from shim.store.meter import meter
+from shim.topic_partition import TopicPartition
 from tests.integration.shim.consumer.scene import fill
 from tests.integration.shim.sharing.conftest import MakeShareConsumer
 from tests.integration.shim.sharing.scene import WAIT_SECONDS, deliveries, statuses, taken, until_statuses
@@ -133,3 +135,24 @@ def test_a_commit_tells_of_what_was_lost_although_later_jobs_were_settled(
     (told,) = consumer.commit_sync().values()
     assert told is not None
     assert told.args[0].code() == KafkaError.INVALID_RECORD_STATE
+
+
+@pytest.mark.usefixtures("in_no_hurry")
+def test_a_commit_waits_for_what_is_just_being_settled(
+    share: MakeShareConsumer, migrated: Connection, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settling, go_on = threading.Event(), threading.Event()
+
+    def held_up(*_: object) -> None:
+        settling.set()
+        assert go_on.wait(WAIT_SECONDS)
+
+    fill(migrated, topic, 3)
+    consumer = ahead(share, share_acknowledgement_mode="explicit")
+    for _ in range(2):
+        consumer.acknowledge(taken(consumer, 1)[0])
+    monkeypatch.setattr("shim.sharing.claimer.count_settled", held_up)
+    consumer.poll(0)
+    assert settling.wait(WAIT_SECONDS)
+    threading.Timer(0.3, go_on.set).start()
+    assert consumer.commit_sync() == {TopicPartition(topic, 0, 0): None}
