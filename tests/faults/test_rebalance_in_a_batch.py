@@ -52,9 +52,9 @@ def test_nothing_is_revoked_between_a_message_and_its_handing_out(
     first, second = _member(url, strategy), _member(url, strategy)
     revoked: list[Any] = []
     first.subscribe([_TOPIC], on_revoke=lambda _consumer, partitions: revoked.extend(partitions))
-    assert wait_until(lambda: len(first.assignment()) == _PARTITIONS or bool(first.consume(0, 0.1)), _SECONDS)
-    second.subscribe([_TOPIC])
     polling = first._polling  # noqa: SLF001 - the moment between two looks at the group is nowhere else to be had
+    assert wait_until(lambda: not first.consume(0, 0.1) and len(first.assignment()) == _PARTITIONS, _SECONDS)
+    second.subscribe([_TOPIC])
     tend = polling._tend  # noqa: SLF001 - the same
     came: list[bool] = []
 
@@ -64,7 +64,8 @@ def test_nothing_is_revoked_between_a_message_and_its_handing_out(
         tend(consumer, in_hand=in_hand)
 
     monkeypatch.setattr(polling, "_tend", tend_after_another_one_came)
-    batch = first.consume(1000, 5)
+    monkeypatch.setattr(polling, "_wait", lambda _left: polling._bell.ring())  # noqa: SLF001 - so that it looks again
+    batch = first.consume(1000, _SECONDS)
     assert came == [True]
     assert batch
     assert revoked == []
