@@ -110,7 +110,7 @@ with psycopg.connect(sys.argv[1]) as conn, conn.transaction():
     conn.execute("select from job_partition for update")
     producer.produce("topic", "parent")
     waits = "select 1 from pg_locks where not granted"
-    with psycopg.connect(sys.argv[1], autocommit=True) as other:
+    with psycopg.connect(sys.argv[1], autocommit=True, prepare_threshold=None) as other:
         while not other.execute(waits).fetchone():
             pass
     pid = os.fork()

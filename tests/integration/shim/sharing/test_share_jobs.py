@@ -119,7 +119,7 @@ def test_a_closed_gate_is_obeyed(share: MakeShareConsumer, migrated: Connection,
 def test_what_was_done_is_settled_behind_a_closed_gate_too(
     share: MakeShareConsumer, migrated: Connection, line: Line, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shim.sharing.claimer._TERMS_SECONDS", 0.0)
+    monkeypatch.setattr("shim.store.claims.TERMS_SECONDS", 0.0)
     fill(migrated, topic, 1)
     consumer = share()
     taken(consumer, 1)
@@ -151,7 +151,7 @@ def test_topics_take_turns(share: MakeShareConsumer, migrated: Connection, topic
 def test_a_topic_that_is_added_is_claimed_from_at_once(
     share: MakeShareConsumer, migrated: Connection, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shim.sharing.claimer._TERMS_SECONDS", 3600.0)
+    monkeypatch.setattr("shim.store.claims.TERMS_SECONDS", 3600.0)
     make_topic(migrated, topic="added")
     fill(migrated, topic, 1)
     consumer = share()
