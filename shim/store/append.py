@@ -215,10 +215,16 @@ def refusal(error: psycopg.Error) -> Refusal | None:
     return Refusal(int(line) - 1, named[0] if named else error.diag.column_name, sqlstate)
 
 
-def copy_rows(conn: psycopg.Connection[Any], statements: Texts, rows: Iterable[bytes]) -> int:
+def copy_rows(conn: psycopg.Connection[Any], statements: Texts, rows: Iterable[bytes], *, dual: bool = False) -> int:
     """Copies encoded rows in the caller's transaction, and returns how many.
 
     ``rows`` is drawn from while COPY runs, so that encoding and storing overlap.
+
+    Args:
+        conn: the caller's connection.
+        statements: from `load`.
+        rows: from an encoder.
+        dual: whether each of them went through `with_message_id`.
 
     Raises:
         ShortCopyError: the stored count is not the sent count; the caller must roll back.
@@ -227,7 +233,7 @@ def copy_rows(conn: psycopg.Connection[Any], statements: Texts, rows: Iterable[b
     sent = 0
     pending, size = [COPY_HEADER], 0
     with conn.cursor() as cursor:
-        with cursor.copy(statements["copy_rows"]) as stream:
+        with cursor.copy(statements["copy_dual_rows" if dual else "copy_rows"]) as stream:
             for row in rows:
                 sent += 1
                 pending.append(row)

@@ -51,6 +51,7 @@ _JSONB_VERSION = 1
 _CREATE_TIME = 1
 _ARRAY_HEAD = 20
 _NO_STAMP = _NULL * 2
+_WIDE = Struct(">h").pack(len(COLUMNS) + 1)
 _PARKED_DELAY_US = 876_582_000 * 3_600_000_000  # 100,000 years, as the gate adds them
 _FRAMED_NAMES = {name: _INT(len(name)) + name.encode() for name in ("json", "text", "bytes", "tombstone")}
 _NO_ELEMENTS = Struct(">iiii").pack(12, 0, 0, _BYTEA_OID)
@@ -132,6 +133,11 @@ class RowEncoder:
             )
         )
         return _ROW(Row, (row, high, low))
+
+
+def with_message_id(row: bytes, message_id: bytes | None) -> bytes:
+    """Returns an encoded row with one more field at its end, as COPY into `COLUMNS` and ``message_id`` takes it."""
+    return _WIDE + row[2:] + (_NULL if message_id is None else _INT(16) + message_id)
 
 
 class Framer:
@@ -245,6 +251,11 @@ def decode_tail(tail: bytes) -> Tail:
         (encoding or b"").decode(),
         (payload or b"")[1:].decode(),
     )
+
+
+def headers_text(headers: Headers) -> str:
+    """Returns headers as Postgres writes a bytea[]."""
+    return _array_text(headers_field(headers)[4:])
 
 
 def _array_text(array: bytes) -> str:
