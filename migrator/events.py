@@ -47,6 +47,27 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """Where a verification stands.
+
+    Attributes:
+        topic: the topic.
+        done: offsets compared so far.
+        total: offsets to compare in all.
+        differences: messages that differ, so far.
+        per_second: offsets a second, over this run so far.
+        seconds_left: estimated; None when unknown.
+    """
+
+    topic: str
+    done: int
+    total: int
+    differences: int
+    per_second: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """Something outside is not there at the moment; the drain waits and loses nothing.
 
@@ -66,7 +87,7 @@ class Notice:
     text: str
 
 
-Event = Started | Progress | Waiting | Notice
+Event = Started | Progress | Compared | Waiting | Notice
 Listener = Callable[[Event], None]
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "init": "Create the tables, or adopt the job_queue that is there.",
     "schema": "Print, check or upgrade the tables.",
     "drain": "Copy a topic's records into job_queue, exactly once.",
+    "verify": "Compare a topic with its rows, down to the single message.",
     "gate": "Let a topic's jobs run here, or keep them from it.",
     "dead-letters": "See the records that became no row, and append them after all.",
     "jobs": "See the jobs in the queue; run failed ones again, end, or delete them.",

@@ -51,8 +51,8 @@ class Beats(NamedTuple):
 
     Attributes:
         members: by member id.
-        stale: groups that need a `rebalance`: a member's lease is over, a topic has other partitions than were
-            assigned, or a topic that somebody subscribes to came or went.
+        stale: of the groups that were looked at, those that need a `rebalance`: a member's lease is over, a topic has
+            other partitions than were assigned, or a topic that somebody subscribes to came or went.
     """
 
     members: Mapping[str, Beat]
@@ -67,13 +67,17 @@ def load(schemas: Schemas) -> Texts:
     }
 
 
-def beat(conn: Connection, texts: Texts, members: Sequence[Member]) -> Beats:
+def beat(conn: Connection, texts: Texts, members: Sequence[Member], *, look: bool = True) -> Beats:
     """Renews the leases of members, in one statement; a lease that is over stays so.
+
+    To look at the groups too costs as much again for each of their members and partitions, and each process of a group
+    does it: it need not be every time.
 
     Only for a static member whose lease was over there is a second statement, which tells ``gone`` from ``fenced``.
     """
     known = {member.member_id: member for member in members}
-    arguments = {"member_ids": list(known), "group_ids": [member.group_id for member in known.values()]}
+    group_ids = [member.group_id for member in known.values()]
+    arguments = {"member_ids": list(known), "group_ids": group_ids, "looked_at": group_ids if look else []}
     rows = repeat(conn, texts["beat"], arguments).fetchall()
     beats = {
         member_id: _gone(conn, texts, known[member_id]) if generation is None else Beat(member_id, "live", generation)

@@ -20,6 +20,7 @@ from shim.store.pool import Pool
 from shim.store.statements import Schemas
 
 _CONNECTION_SECONDS = 5.0
+_LOOKS_PER_SESSION = 5
 _PATIENCE_SECONDS = 10.0
 
 
@@ -91,6 +92,7 @@ class Coordinator(Part):
         super().renew()
         self._lock = threading.Lock()
         self._seats: dict[str, _Seat] = {}
+        self._look_at = 0.0
 
     def add(self, member: Beating) -> None:
         """Begins to beat for a member that has just joined."""
@@ -147,8 +149,11 @@ class Coordinator(Part):
     def _beat(self, seats: Collection[_Seat]) -> None:
         members = {seat.member.member_id: seat for seat in seats}
         asked = time.monotonic()
+        look = asked >= self._look_at
         with self._connection() as conn:
-            beats = groups.beat(conn, self._texts, [_member(seat.member) for seat in seats])
+            beats = groups.beat(conn, self._texts, [_member(seat.member) for seat in seats], look=look)
+            if look:
+                self._look_at = asked + min(seat.member.session_s for seat in seats) / _LOOKS_PER_SESSION
             for member_id, beat in beats.members.items():
                 self._settle(members[member_id], beat, asked)
             for group_id in sorted(beats.stale):

@@ -29,7 +29,7 @@ _SHORTEST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.5
 _QUIET_SECONDS = 30.0
 _QUIET_PAUSE = 2.0
-_HERD_SECONDS = 0.002
+_HERD_SECONDS = 0.001
 _LATE_SECONDS = 0.001
 # The topic was deleted a moment ago, or somebody else holds it for a while.
 _PASSING = (UnknownTopicError, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)

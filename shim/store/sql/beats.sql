@@ -1,6 +1,7 @@
 -- name: beat
 -- Renews the leases of all members of a process, tells each one's generation (null: its lease is over, or it was
--- removed), and whether its group has to be looked at: a lease is over, or there are other partitions than there were.
+-- removed), and, of the groups that are looked at, whether one has to be assigned anew: a lease is over, or there are
+-- other partitions than there were.
 with given as (
   select member_id, group_id
   from unnest(%(member_ids)s::text[], %(group_ids)s::text[]) as given (member_id, group_id)
@@ -20,7 +21,7 @@ with given as (
   select distinct member.group_id, named.name
   from /*queue.*/job_group_member as member
   cross join lateral unnest(member.topics) as named (name)
-  where member.group_id = any(%(group_ids)s)
+  where member.group_id = any(%(looked_at)s)
 ), subscribed as (
   select wanted.group_id, topic.topic, topic.partitions
   from wanted
@@ -32,12 +33,12 @@ with given as (
 ), assigned as (
   select group_id, topic, count(*) as partitions
   from /*queue.*/job_group_partition
-  where group_id = any(%(group_ids)s) and target is not null
+  where group_id = any(%(looked_at)s) and target is not null
   group by group_id, topic
 ), stale as (
   select group_id
   from /*queue.*/job_group_member
-  where group_id = any(%(group_ids)s) and lease_until <= clock_timestamp()
+  where group_id = any(%(looked_at)s) and lease_until <= clock_timestamp()
   union
   select group_id
   from subscribed

@@ -57,6 +57,8 @@ def seek(stage: Stage, who: int, spot: Spot, offset: int) -> Any:
     """Go elsewhere."""
     actor = stage.choose(who, lambda model: model.movable)
     model, place = actor.model, stage.place(actor, spot, offset, actor.model.movable)
+    if not model.closed and place[:2] in model.cursors and model.cursors[place[:2]].failed:
+        actor.poll(_LITTLE_SECONDS)  # the original tells that there is nowhere to begin, and stops a moment later
     return actor.ask("seek", place) if model.closed or model.knows(place[:2]) else SKIPPED
 
 

@@ -10,6 +10,7 @@ import pytest
 import shim
 from migrator.embedded.process import wait_until
 from shim.dual import DualProducer, Outcomes
+from shim.message import Headers
 from shim.store.message_id import MESSAGE_ID, PRODUCER, SEQUENCE
 from tests.integration.dual.scene import SECONDS, Scene, wait_for_copies
 
@@ -24,7 +25,7 @@ def header(message: Any, name: str) -> str:
 def test_a_message_is_reported_by_kafka_and_copied_to_the_inbox(scene: Scene) -> None:
     reports: list[Any] = []
     with scene.dual() as dual:
-        old = [(MESSAGE_ID, b"old"), ("trace", b"1"), ("trace", None)]
+        old: Headers = [(MESSAGE_ID, b"old"), ("trace", b"1"), ("trace", None)]
         dual.produce(
             scene.topic, "v", b"k", 1, headers=old, on_delivery=lambda error, message: reports.append((error, message))
         )

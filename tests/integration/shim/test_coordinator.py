@@ -75,15 +75,20 @@ def test_all_members_of_a_process_beat_in_one_statement(
     migrated: Connection, coordinator: Coordinator, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
+    looks: list[bool] = []
 
-    def counted(conn: groups.Connection, texts: groups.Texts, members: list[groups.Member]) -> groups.Beats:
+    def counted(
+        conn: groups.Connection, texts: groups.Texts, members: list[groups.Member], *, look: bool
+    ) -> groups.Beats:
         sizes.append(len(members))
-        return beat(conn, texts, members)
+        looks.append(look)
+        return beat(conn, texts, members, look=look)
 
     monkeypatch.setattr(groups, "beat", counted)
     members = [seated(coordinator, Follower(migrated, f"g{rank}", [topic])) for rank in range(10)]
     assert wait_until(lambda: sizes[-3:] == [10] * 3, SECONDS)
     assert all(member.heard for member in members)
+    assert 0 < looks.count(True) < looks.count(False)
 
 
 def test_member_that_is_not_polled_leaves_and_is_told(
