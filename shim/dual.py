@@ -91,7 +91,7 @@ class DualProducer:
         self._patience_s = patience_s if on_secondary_failure == "raise" else inf
         self._mode_timeout_s = mode_timeout_s
         self._close_s = close_s
-        self._refusal = refusals.exception_of(self._kafka)
+        self._refusal = refusals.exception_type()
         self._tally = Tally(on_secondary)
         self._first: Sequencer = "postgres" if sides[0] else "kafka"
         self._register = register = Register(side, self._first)

@@ -7,13 +7,12 @@ from shim.errors import KafkaError, KafkaException
 from shim.protocol.codes import Local
 
 
-def exception_of(kafka: object) -> type[KafkaException]:
-    """Returns an exception that is a ``KafkaException`` of the shim and of the client that a producer comes from."""
-    for ancestor in type(kafka).__mro__:
-        theirs: Any = getattr(sys.modules.get(ancestor.__module__), "KafkaException", None)
-        if isinstance(theirs, type) and not issubclass(KafkaException, theirs):
-            return type("KafkaException", (KafkaException, theirs), {"__doc__": KafkaException.__doc__})
-    return KafkaException
+def exception_type() -> type[KafkaException]:
+    """Returns an exception that is a ``KafkaException`` of the shim and of the original, where that is loaded."""
+    theirs: Any = getattr(sys.modules.get("confluent_kafka"), "KafkaException", KafkaException)
+    if issubclass(KafkaException, theirs):
+        return KafkaException
+    return type("KafkaException", (KafkaException, theirs), {"__doc__": KafkaException.__doc__})
 
 
 def fenced(topic: str, epoch: int) -> KafkaError:

@@ -253,20 +253,33 @@ def decode_tail(tail: bytes) -> Tail:
     )
 
 
+def tail_headers(tail: bytes) -> list[tuple[bytes, bytes | None]]:
+    """Returns the headers of a record that `encode_tail` has encoded."""
+    start = _behind(tail, 0, 4)
+    (length,) = _LENGTH(tail, start)
+    parts = _elements(tail[start + 4 : start + 4 + length]) if length > 0 else []
+    return [(name or b"", value) for name, value in zip(parts[::2], parts[1::2], strict=True)]
+
+
 def headers_text(headers: Headers) -> str:
     """Returns headers as Postgres writes a bytea[]."""
     return _array_text(headers_field(headers)[4:])
 
 
 def _array_text(array: bytes) -> str:
-    elements: list[str] = []
+    parts = ("null" if part is None else f'"\\\\x{part.hex()}"' for part in _elements(array))
+    return "{" + ",".join(parts) + "}"
+
+
+def _elements(array: bytes) -> list[bytes | None]:
+    elements: list[bytes | None] = []
     position = _ARRAY_HEAD
     while position < len(array):
         (length,) = _LENGTH(array, position)
         position += 4
-        elements.append("null" if length < 0 else f'"\\\\x{array[position : position + length].hex()}"')
+        elements.append(None if length < 0 else array[position : position + length])
         position += max(length, 0)
-    return "{" + ",".join(elements) + "}"
+    return elements
 
 
 def without_value(tail: bytes) -> bytes:

@@ -14,6 +14,7 @@ from migrator.postgres import Connection
 from shim.dual import DualProducer
 from shim.store import dual_inbox, dual_modes, schema
 from shim.store.dual_inbox import Phantom
+from shim.store.dual_modes import Mode, Registration
 from tests.fixtures.cli import Cli, Running, drain_arguments
 from tests.fixtures.kafka import create_topic_on, topic_name
 
@@ -70,6 +71,22 @@ class Scene:
         """Ids and values of the topic's rows, by partition and offset."""
         statement = "select message_id, value from job_queue where topic = %s order by partition, log_offset"
         return self.conn.execute(statement, [self.topic]).fetchall()
+
+    def producers(self) -> list[Registration]:
+        return dual_modes.producers(self.conn, self.texts, self.topic)
+
+    def fence(self) -> Mode:
+        return dual_modes.fence(self.conn, self.texts, self.topic)
+
+    def lift(self) -> Mode:
+        return dual_modes.lift(self.conn, self.texts, self.topic)
+
+    def hand_over(self) -> Mode:
+        return dual_modes.hand_over(self.conn, self.texts, self.topic)
+
+    def wait_until_fenced(self) -> None:
+        """Waits until every dual producer has acknowledged the fence."""
+        assert wait_until(lambda: all(one.current for one in self.producers()), SECONDS), self.producers()
 
     def phantoms(self) -> list[Phantom]:
         return dual_inbox.phantoms(self.conn, self.texts, self.topic)

@@ -12,6 +12,7 @@ from migrator.embedded.process import wait_until
 from shim.dual import DualProducer, Outcomes
 from shim.message import Headers
 from shim.store.message_id import MESSAGE_ID, PRODUCER, SEQUENCE
+from tests.fixtures.kafka import create_topic_on, topic_name
 from tests.integration.dual.scene import SECONDS, Scene, wait_for_copies
 
 pytestmark = pytest.mark.real_kafka
@@ -130,8 +131,9 @@ def test_a_secondary_without_room_is_counted_and_no_more(scene: Scene) -> None:
 
 
 def test_a_topic_that_postgres_does_not_know_goes_to_kafka_alone(scene: Scene) -> None:
+    topic = topic_name("unknown")
+    create_topic_on(scene.servers, topic)
     with scene.dual() as dual:
-        topic = f"{scene.topic}-unknown"
         dual.produce(topic, b"1")
         wait_for_copies(dual)
         assert dual.outcomes() == Outcomes(ok=0, failed=1, unknown=0, waiting=0)
