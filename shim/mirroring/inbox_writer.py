@@ -115,7 +115,7 @@ class InboxWriter(Part):
     def give_up(self) -> None:
         """Ends the part, and counts what it has not written."""
         self.close()
-        self._settle(len(self._waiting), "failed", KafkaError(Local.PURGE_QUEUE))
+        self._abandon(len(self._waiting), Local.PURGE_INFLIGHT, Local.PURGE_QUEUE)
 
     def round(self) -> float | None:
         """Writes what waits, at most a batch of it."""
@@ -165,16 +165,20 @@ class InboxWriter(Part):
         now = monotonic()
         with self._lock:
             old = next((place for place, one in enumerate(self._waiting) if one.expires > now), len(self._waiting))
-        doubtful = min(old, self._doubtful)
-        self._settle(doubtful, "unknown", KafkaError(Local.MSG_TIMED_OUT))
-        self._settle(old - doubtful, "failed", KafkaError(Local.MSG_TIMED_OUT))
+        self._abandon(old, Local.MSG_TIMED_OUT, Local.MSG_TIMED_OUT)
+
+    def _abandon(self, count: int, sent: Local, queued: Local) -> None:
+        """Gives up the oldest copies; what was sent without an answer may be there."""
+        doubtful = min(count, self._doubtful)
+        self._settle(doubtful, "unknown", KafkaError(sent))
+        self._settle(count - doubtful, "failed", KafkaError(queued))
 
     def _settle(
         self, count: int, outcome: Outcome, error: KafkaError | None, refused: set[str] | frozenset[str] = frozenset()
     ) -> None:
         """Takes the oldest copies out of the queue, and counts them."""
         with self._lock:
-            gone = [self._waiting.popleft() for _ in range(count)]
+            gone = [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
             self._bytes -= sum(one.size for one in gone)
             self._doubtful = max(0, self._doubtful - count)
         for role, copy, _, _ in gone:

@@ -47,12 +47,12 @@ class Scene:
         """One whose primary is Kafka at first."""
         return DualProducer(self.kafka(), self.queue(url), **arguments)
 
-    def drain(self) -> None:
+    def drain(self, *options: str) -> None:
         """Copies up to Kafka's present end; in this process, which costs no start of another."""
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("DATABASE_URL", self.url)
             environment.setenv("KAFKA_BOOTSTRAP_SERVERS", self.servers)
-            assert app.run(["drain", "--topic", self.topic, "--quiet", "--until", "end"]) == 0
+            assert app.run(["drain", "--topic", self.topic, "--quiet", "--until", "end", *options]) == 0
 
     @contextmanager
     def following(self) -> Iterator[Running]:

@@ -8,7 +8,9 @@ import confluent_kafka
 import pytest
 
 import shim
+from migrator import postgres
 from migrator.embedded.process import wait_until
+from migrator.phantoms import Phantoms
 from shim.dual import DualProducer, Outcomes
 from shim.message import Headers
 from shim.store.message_id import MESSAGE_ID, PRODUCER, SEQUENCE
@@ -72,6 +74,26 @@ def test_a_copy_that_comes_after_the_drain_is_no_phantom(scene: Scene) -> None:
     assert scene.phantoms() == []
     assert scene.sweep() == 1
     assert scene.copies() == []
+
+
+def test_a_dead_letter_is_no_phantom_even_if_its_copy_came_late(scene: Scene) -> None:
+    with scene.dual() as dual:
+        dual.produce(scene.topic, b"no JSON")
+        wait_for_copies(dual)
+    ((message_id, *_),) = scene.copies()
+    scene.drain("--format", "json")
+    assert scene.copies() == scene.jobs() == []
+    put = "insert into dual_inbox (topic, message_id, producer, sequence) values (%s, %s, 'late', 1)"
+    scene.conn.execute(put, [scene.topic, message_id])
+    assert len(scene.phantoms()) == 1
+    found = Phantoms(scene.conn, postgres.schemas("public"))
+    assert list(found.of(scene.topic)) == []
+    other = scene.conn.execute(
+        "insert into dual_inbox (topic, message_id, producer, sequence) values (%s, gen_random_uuid(), 'p', 1) "
+        "returning message_id",
+        [scene.topic],
+    ).fetchone()
+    assert [(one.message_id,) for one in found.of(scene.topic)] == [other]
 
 
 def test_what_kafka_never_had_is_listed_and_never_runs(scene: Scene) -> None:
