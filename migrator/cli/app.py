@@ -20,6 +20,7 @@ COMMANDS = {
     "drain": "Copy a topic's records into job_queue, exactly once.",
     "verify": "Compare a topic with its rows, down to the single message.",
     "gate": "Let a topic's jobs run here, or keep them from it.",
+    "owner": "See and change whose progress the status of a topic's jobs tells.",
     "dead-letters": "See the records that became no row, and append them after all.",
     "jobs": "See the jobs in the queue; run failed ones again, end, or delete them.",
     "held": "Decide about the jobs that may have been done already.",

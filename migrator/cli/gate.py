@@ -1,18 +1,17 @@
 """``migrator gate``: whether a topic's jobs may run here."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from difflib import get_close_matches
 from typing import Any
 
 import typer
 
 from migrator import postgres
+from migrator.cli.known import known_topics, named
 from migrator.cli.options import Config, Dsn, Schema, Topics, postgres_settings, reporting
 from migrator.cli.output import Output
-from migrator.errors import CannotStartError, UsageError
 from migrator.postgres import Connection, Target
 from migrator.settings import Settings
 from shim.store import gate, schema, topics
@@ -25,6 +24,7 @@ app = typer.Typer(
     help="Let a topic's jobs run here, or keep them from it.",
 )
 Change = Callable[[Connection, topics.Texts, str, gate.OnProgress], int]
+_LISTER = "migrator gate status"
 
 
 @app.command("open")
@@ -81,7 +81,7 @@ def status(
     """
     settings = postgres_settings(dsn, schema_name, config)
     with _connected(out, settings) as (conn, statements):
-        known = _known(conn, statements, topic or settings.topics)
+        known = known_topics(conn, statements, topic or settings.topics, lister=_LISTER)
         found = [gate.gate_status(conn, statements, name) for name in topic or settings.topics or known]
     out.result({"topics": [asdict(one) for one in found]}, [])
     if not out.as_json:
@@ -99,27 +99,12 @@ def _connected(out: Output, settings: Settings) -> Iterator[tuple[Connection, to
             yield conn, gate.load(line.schemas)
 
 
-def _change(out: Output, settings: Settings, named: list[str] | None, change: Change, verb: str) -> None:
-    chosen = named or settings.topics
-    if not chosen:
-        raise UsageError("which topic?", code="topic-missing", hint="add --topic NAME; migrator gate status lists them")
+def _change(out: Output, settings: Settings, topic: list[str] | None, change: Change, verb: str) -> None:
+    chosen = named(topic or settings.topics, lister=_LISTER)
     with _connected(out, settings) as (conn, statements):
-        _known(conn, statements, chosen)
+        known_topics(conn, statements, chosen, lister=_LISTER)
         changed = [_changed(out, conn, statements, name, change, verb) for name in chosen]
     out.result({"topics": changed}, [_sentence(one, verb) for one in changed])
-
-
-def _known(conn: Connection, statements: topics.Texts, wanted: Sequence[str]) -> list[str]:
-    known = [one.topic for one in topics.list_topics(conn, statements)]
-    for name in wanted:
-        if name not in known:
-            close = get_close_matches(name, known, n=1)
-            raise CannotStartError(
-                f"topic {name!r} is not registered here",
-                code="topic-unknown",
-                hint=f"did you mean {close[0]!r}?" if close else "migrator gate status lists the topics",
-            )
-    return known
 
 
 def _changed(

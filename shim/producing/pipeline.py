@@ -88,7 +88,8 @@ class Pipeline:
             self._notices.log(Severity.INFO, "FORK", f"{left} messages stay with the process that produced them")
 
     def __len__(self) -> int:
-        return len(self.outbox) + len(self._inbox)
+        # Between the two is what is just being reported.
+        return max(len(self.outbox) + len(self._inbox), self.outbox.unserved)
 
     def gauges(self) -> Mapping[str, float]:
         """Returns how many messages are queued, or reported and not yet served."""

@@ -25,7 +25,6 @@ from shim.store import bounds, claims, settlements, topics, transactional
 from shim.store.claims import NOTHING, Batch, Claimed, Done, Terms
 from shim.store.pool import Connection
 
-_TERMS_SECONDS = 5.0
 _GATHER_SECONDS = 0.1
 _ERRAND_PAUSE = 1.0
 _RECOVERIES = 10
@@ -87,6 +86,7 @@ class Claimer:
         self._pending: deque[Settling] = deque()
         self._gathered_at = self._errands_after = 0.0
         self._terms: dict[str, Terms] = {}
+        self._terms_for: AbstractSet[str] = frozenset()
         self._terms_until = 0.0
         self._turns = 0
         self._unsure = False
@@ -112,23 +112,27 @@ class Claimer:
                 else:
                     self._pending.append(settling)
 
-    def from_stock(self, names: AbstractSet[str], most: int) -> Delivery | None:
-        """Returns jobs that were claimed ahead, if there are any of these topics; what was gathered waits a moment."""
+    def has(self, names: AbstractSet[str]) -> bool:
+        """Whether there are claimed jobs of these topics to hand out."""
+        return self._stock.has(names)
+
+    def hand_out(self, names: AbstractSet[str], most: int) -> Delivery | None:
+        """Returns claimed jobs of these topics, if there are any; what was gathered and what is left wait a moment."""
         delivery = self._stock.hand_out(names, most)
-        if delivery is not None and self._pending:
-            self.keeper.expect(self._gathered_at + _GATHER_SECONDS)
+        if delivery is not None:
+            self.keeper.expect(self.errand_at)
         return delivery
 
-    def claim(self, names: AbstractSet[str], most: int, expired: AbstractSet[str]) -> Delivery | None:
-        """Settles what is pending and claims what is due, of one topic after another.
+    def claim(self, names: AbstractSet[str], most: int, expired: AbstractSet[str]) -> bool:
+        """Settles what is pending and claims what is due, of one topic after another, for `hand_out`.
 
         Args:
             names: the topics.
-            most: how many jobs to return at most; more may be claimed, for `from_stock`.
+            most: how many jobs are handed out at once; more may be claimed.
             expired: topics with jobs whose lease ran out: they are recovered, if nobody just did.
 
         Returns:
-            the jobs of one topic; None when nothing is due.
+            whether there was anything to claim.
 
         Raises:
             OwnedError: another group owns a topic.
@@ -140,17 +144,12 @@ class Claimer:
             self._recover(conn, expired)
             while self._pending and not (len(self._pending) == 1 and self._pending[0].plain):
                 self._settle_first(conn)
-            for terms in self._in_turn():
-                if self._claim(conn, terms, self._stock.wanted(most)):
-                    break
-            else:
-                while self._pending:  # no topic's jobs may run here, so no claim took it along
-                    self._settle_first(conn)
-        delivery = self._stock.hand_out(names, most)
-        if delivery is not None:
-            self.keeper.expect(self.errand_at)
+            found = any(self._claim(conn, terms, self._stock.wanted(most)) for terms in self._in_turn())
+            while self._pending:  # no topic's jobs may run here, so no claim took it along
+                self._settle_first(conn)
+        if found:
             self.keeper.expect(self.leases.due_at)
-        return delivery
+        return found
 
     def take_in(
         self, caller: psycopg.Connection[Any], names: AbstractSet[str], most: int, limit_s: float
@@ -242,9 +241,9 @@ class Claimer:
             self._stock.left()
 
     def _look_up(self, conn: Connection, names: AbstractSet[str]) -> None:
-        if monotonic() >= self._terms_until or not self._terms.keys() <= names:
+        if monotonic() >= self._terms_until or names != self._terms_for:
             self._terms = claims.own(conn, self._texts, self._settings.group_id, sorted(names))
-            self._terms_until = monotonic() + _TERMS_SECONDS
+            self._terms_for, self._terms_until = names, monotonic() + claims.TERMS_SECONDS
         if self._unsure:
             known = [lease.token for lease in self.leases.all()]
             with self._still(conn, names):
@@ -254,9 +253,9 @@ class Claimer:
     def _in_turn(self) -> Iterator[Terms]:
         """The topics whose jobs may run, beginning with another one each time."""
         open_ones = [terms for _, terms in sorted(self._terms.items()) if terms.gate == "open"]
+        first, self._turns = self._turns, self._turns + 1  # now, for whoever finds something asks for no more
         for step in range(len(open_ones)):
-            yield open_ones[(self._turns + step) % len(open_ones)]
-        self._turns += 1
+            yield open_ones[(first + step) % len(open_ones)]
 
     def _claim(self, conn: Connection, terms: Terms, limit: int) -> bool:
         """Fills the stock, and completes what is pending; False when there was nothing to claim."""
@@ -313,18 +312,13 @@ class Claimer:
 
     def _ended(self, first: Settling, held: Iterable[int] | None) -> None:
         """Takes note of what became of the first that was pending; None when everything was still held."""
-        with self._gathering:
-            self._pending.popleft()
-            self._gathered_at = monotonic()
         self.leases.end(first.lease, first.ids)
-        if held is None:
-            count_settled(first)
-            self.outcomes.append(Outcome(first.jobs, ()))
-            return
-        kept = set(held)
+        kept = None if held is None else set(held)
         count_settled(first, kept)
-        settled = [job for job in first.jobs if job.id in kept]
-        self.outcomes.append(Outcome(settled, [job for job in first.jobs if job.id not in kept]))
+        self.outcomes.append(_outcome(first.jobs, kept))
+        with self._gathering:
+            self._pending.popleft()  # last: where nothing is pending, everything can be told
+            self._gathered_at = monotonic()
 
     def _recover(self, conn: Connection, expired: AbstractSet[str]) -> None:
         """Counts what others left behind; however long the backlog, but not all the time."""
@@ -342,3 +336,9 @@ class Claimer:
         )
         more = all(recovered == _RECOVERED_AT_ONCE for recovered in rounds)
         hints.end_recovery(terms.topic, look, monotonic(), more=more)
+
+
+def _outcome(jobs: Sequence[Claimed], kept: AbstractSet[int] | None) -> Outcome:
+    if kept is None:
+        return Outcome(jobs, ())
+    return Outcome([job for job in jobs if job.id in kept], [job for job in jobs if job.id not in kept])

@@ -63,7 +63,9 @@ class Keeper(Part):
 
     def attend(self, client: Kept) -> None:
         """Keeps what this one holds too from now on."""
-        self._clients.add(client)
+        self.start()
+        with self._bell_lock:
+            self._clients.add(client)
         self.wake()
 
     def expect(self, at: float) -> None:
@@ -83,7 +85,8 @@ class Keeper(Part):
     def round(self) -> float | None:
         """Does what is due, and returns the seconds until something is."""
         self._next_at = inf
-        clients = list(self._clients)
+        with self._bell_lock:  # a set that grows cannot be walked through
+            clients = list(self._clients)
         now = monotonic()
         due = [(client.leases, lease) for client in clients for lease in client.leases.all() if lease.due_at <= now]
         if due:
@@ -107,9 +110,10 @@ class Keeper(Part):
         with self._pool.connection(_CONNECTION_SECONDS, patience=_CONNECTION_SECONDS, first=True) as conn:
             held = settlements.renew(conn, self._texts, ids)
         for leases, lease in due:
-            lease.renewed_at = began
-            # What was settled meanwhile is gone from the lease already; what is left was recovered by somebody.
+            # What was settled meanwhile is gone from the lease already; what is left was recovered by somebody. It goes
+            # first, for a lease that is fresh lets the stock hand out whatever it holds.
             leases.end(lease.token, ids[lease.token] - held[lease.token])
+            lease.renewed_at = began
 
 
 def keeper_for(pool: Pool, schemas: Schemas) -> Keeper:

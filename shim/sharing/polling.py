@@ -102,10 +102,10 @@ class Polling:
         self._start()
         while True:
             self._inbox.serve()
-            delivery = self._claimer.from_stock(self._names, most)
-            if delivery is None and self._retry_at <= monotonic():
-                delivery = self._claimed(most)
-            self._tell()
+            if self._retry_at <= monotonic() and not self._claimer.has(self._names):
+                self._claim(most)
+            self._tell()  # before anything is handed out, for it is lost with what a callback raises
+            delivery = self._claimer.hand_out(self._names, most)
             if delivery is not None:
                 return self._handed_out(delivery)
             left = end - monotonic()
@@ -214,7 +214,7 @@ class Polling:
         self._database.watcher.watch(self.topics, self, claims=True)
         self._bell.ring()
 
-    def _claimed(self, most: int) -> Delivery | None:
+    def _claim(self, most: int) -> None:
         """Claims once, where that may bring anything; settles in any case."""
         seen = self._database.watcher.snapshot()
         if seen is not self._seen:
@@ -223,19 +223,18 @@ class Polling:
         if not self._may_find():
             if self._claimer.owes():
                 self._settle()
-            return None
+            return
         expired = seen.expired if self._names <= seen.topics else self._names
         try:
-            delivery = self._claimer.claim(self._names, most, expired)
+            found = self._claimer.claim(self._names, most, expired)
         except OwnedError as owned:
             raise KafkaException(KafkaError(Local.CONFLICT, f"{Local.CONFLICT.text}: {owned}")) from owned
         except DatabaseError as trouble:
             self._troubled(trouble)
-            return None
+            return
         self._well()
-        self._empty_handed = 0 if delivery is not None else self._empty_handed + 1
+        self._empty_handed = 0 if found else self._empty_handed + 1
         self._again_at = monotonic() + backoff(self._empty_handed)
-        return delivery
 
     def _may_find(self) -> bool:
         """Whether a claim may bring anything: once nothing was found, the watcher is asked, which looks for all."""
@@ -246,8 +245,9 @@ class Polling:
         return there and self._again_at <= monotonic()
 
     def _handed_out(self, delivery: Delivery) -> list[Message]:
+        messages = [Message.from_delivery(job.record, job.deliveries + 1) for job in delivery.jobs]
         self.flight.add(delivery)
-        return [Message.from_delivery(job.record, job.deliveries + 1) for job in delivery.jobs]
+        return messages
 
     def _settle(self) -> None:
         try:
@@ -292,7 +292,7 @@ class Polling:
             failed = KafkaException(KafkaError(Broker.INVALID_RECORD_STATE)) if outcome.lost else None
             for jobs, exception in ((outcome.settled, None), (outcome.lost, failed)):
                 offsets = _by_partition(jobs) if wanted else {}
-                results |= dict.fromkeys(offsets, exception)
+                results |= {partition: results.get(partition) or exception for partition in offsets}
                 if offsets and self.on_commit is not None:
                     self._inbox.post(Notice(partial(self.on_commit, offsets, exception)))
         self._inbox.serve()

@@ -64,6 +64,13 @@ class Stock:
             self._since = monotonic()
             self._leaving = False
 
+    def has(self, names: AbstractSet[str]) -> bool:
+        """Whether `hand_out` would give anything."""
+        with self._lock:
+            lease = self._for(names)
+            left = range(self._next, len(self._jobs))
+            return lease is not None and any(self._jobs[place].id in lease.ids for place in left)
+
     def hand_out(self, names: AbstractSet[str], most: int) -> Delivery | None:
         """Takes out what the application may have now; None when there is nothing, or it is to go back.
 
@@ -72,12 +79,8 @@ class Stock:
             most: how many at most.
         """
         with self._lock:
-            lease = self._lease
-            if lease is None or self._leaving or self._topic not in names:
-                return None
-            if monotonic() >= lease.renewed_at + lease.seconds:
-                return None
-            while self._next < len(self._jobs):
+            lease = self._for(names)
+            while lease is not None and self._next < len(self._jobs):
                 start, self._next = self._next, min(self._next + most, len(self._jobs))
                 held = [job for job in self._jobs[start : self._next] if job.id in lease.ids]
                 if held:  # what is not was recovered by somebody
@@ -96,3 +99,10 @@ class Stock:
         with self._lock:
             del self._jobs[self._next :]
             self._leaving = False
+
+    def _for(self, names: AbstractSet[str]) -> Lease | None:
+        """The lease, if what is left may be handed out to one who wants these topics. Under the lock."""
+        lease = self._lease
+        if lease is None or self._leaving or self._topic not in names:
+            return None
+        return lease if monotonic() < lease.renewed_at + lease.seconds else None

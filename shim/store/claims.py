@@ -24,6 +24,9 @@ OwnerKind = Literal["consumer", "share"]
 Place = tuple[str, int, int]
 """Topic, partition and offset: how an application names a record."""
 
+TERMS_SECONDS = 5.0
+"""How long a share consumer goes by the terms that it has read, the owner among them."""
+
 _FIRST_WINDOW = 4
 _SHORTEST_WINDOW = 100
 _LONGEST_WINDOW = 10_000

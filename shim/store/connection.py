@@ -37,6 +37,10 @@ _PATIENCE = {
 
 _OWN_PID = b"select pg_backend_pid()"
 _NEVER_BY_ITSELF = 1 << 30
+_LONG_SECONDS = 0.1
+_FORGET_PLANS = b"deallocate all"
+# What it returns has another type by now, or somebody took it away: psycopg would never prepare it again.
+_UNPREPARED = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
 
 T = TypeVar("T")
 
@@ -108,10 +112,23 @@ def connect(dsn: str, application_name: str = APPLICATION_NAME, timeout: float =
 def repeat(
     conn: psycopg.Connection[Any], query: LiteralString, arguments: Mapping[str, Any], *, binary: bool = False
 ) -> Cursor[Any]:
-    """Executes what is run over and over: prepared, where no pooler lies between, so that it is planned once."""
-    if isinstance(conn, Connection) and conn.direct:
-        conn.prepare_threshold = _NEVER_BY_ITSELF
-    return conn.cursor(binary=binary).execute(query, arguments, prepare=True)
+    """Executes what is run over and over: prepared, where no pooler lies between, so that it is planned once.
+
+    A plan that was made while tables were empty is a bad one once they are full, and Postgres keeps it until somebody
+    analyzes them. So what takes long is planned anew.
+    """
+    if not (isinstance(conn, Connection) and conn.direct):
+        return conn.cursor(binary=binary).execute(query, arguments)
+    conn.prepare_threshold = _NEVER_BY_ITSELF
+    began = time.monotonic()
+    try:
+        cursor = conn.cursor(binary=binary).execute(query, arguments, prepare=True)
+    except _UNPREPARED:
+        conn.close()
+        raise
+    if time.monotonic() - began > _LONG_SECONDS:
+        conn.execute(_FORGET_PLANS)
+    return cursor
 
 
 def readable(conn: psycopg.Connection[Any], seconds: float = 0.0, *others: int) -> bool:

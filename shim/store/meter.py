@@ -79,7 +79,8 @@ class Meter:
 
     def attend(self, gauged: Gauged) -> None:
         """Asks something for its figures from now on, as long as it lives."""
-        self._gauged.add(gauged)
+        with self._lock:
+            self._gauged.add(gauged)
 
     def counts(self) -> dict[Key, int]:
         """Returns every number that only grows."""
@@ -99,7 +100,9 @@ class Meter:
     def gauges(self) -> dict[str, float]:
         """Returns the sums of the figures of what lives."""
         sums: dict[str, float] = {}
-        for gauged in list(self._gauged):
+        with self._lock:  # a set that grows cannot be walked through
+            every = list(self._gauged)
+        for gauged in every:
             for name, value in gauged.gauges().items():
                 sums[name] = sums.get(name, 0.0) + value
         return sums

@@ -33,6 +33,7 @@ _INDEX = re.compile(r"^create (?:unique )?index if not exists (\w+) on [^;]+", r
 _ALTERED = re.compile(r"^alter table /\*\w+\.\*/(\w+)", re.MULTILINE)
 _LOCK_TIMEOUT_MS = 800
 _LOCK_ATTEMPTS = 30
+_BUILDING_SECONDS = 0.2
 _DISTURBED = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.QueryCanceled,
@@ -321,7 +322,7 @@ def _prepare(conn: Connection, line: Line, migration: Migration, lock_timeout_ms
     if _COLUMN.search(migration.text):
         _patiently(partial(_add_columns, conn, line, migration, lock_timeout_ms), lock_timeout_ms)
     for index in _INDEX.finditer(migration.text):
-        _build_index(conn, line, index[1], line.schemas.fill(index[0]))
+        _patiently(partial(_build_index, conn, line, index[1], line.schemas.fill(index[0])), lock_timeout_ms)
 
 
 def _add_columns(conn: Connection, line: Line, migration: Migration, lock_timeout_ms: int) -> tuple[Migration, ...]:
@@ -348,12 +349,15 @@ def _lock_tables(conn: Connection, line: Line, missing: Sequence[Migration], loc
         conn.execute(line.statements["limit_waiting"], {"lock_timeout": f"{lock_timeout_ms}ms"})
 
 
-def _build_index(conn: Connection, line: Line, name: str, statement: LiteralString) -> None:
+def _build_index(conn: Connection, line: Line, name: str, statement: LiteralString) -> tuple[Migration, ...]:
     place = {"schema": line.schema, "relation": name}
+    while _answer(conn, line.statements["index_is_being_built"], place):
+        time.sleep(_BUILDING_SECONDS)  # another upgrade is at it, and would wait for a statement that waits for it
     if _answer(conn, line.statements["index_is_broken"], place):
         # What a killed build left is invalid and cannot be mended.
         conn.execute(f"drop index concurrently if exists {quoted(line.schema)}.{quoted(name)}")
     conn.execute(statement.replace(" index ", " index concurrently ", 1))
+    return ()
 
 
 def _applied(conn: Connection, line: Line) -> tuple[Applied, ...]:

@@ -31,7 +31,7 @@ def load(schemas: Schemas) -> Texts:
     return {**bounds.load(schemas), **Statements("shim.store.sql", "settle.sql", schemas)}
 
 
-def settle(conn: Connection, texts: Texts, *, limit: int = 2000) -> int:
+def settle(conn: Connection, texts: Texts, *, only: str | None = None, limit: int = 2000) -> int:
     """Completes pending rows below the committed offsets of the consumer groups that own their topics.
 
     One transaction per batch, one settler at a time: while another one is at it, this returns at once. Rows that are
@@ -40,6 +40,7 @@ def settle(conn: Connection, texts: Texts, *, limit: int = 2000) -> int:
     Args:
         conn: a connection in autocommit, outside of any transaction.
         texts: from `load`.
+        only: a topic; None for all of them.
         limit: how many rows per transaction.
 
     Returns:
@@ -49,7 +50,7 @@ def settle(conn: Connection, texts: Texts, *, limit: int = 2000) -> int:
         psycopg.Error: Postgres is gone, or a row stayed locked; what was committed until then stays done.
     """
     settled = 0
-    for topic, partition, until in conn.execute(texts["unsettled"]).fetchall():
+    for topic, partition, until in conn.execute(texts["unsettled"], {"topic": only}).fetchall():
         more: int | None = limit
         while more == limit:
             more, done = _settle_batch(conn, texts, {"topic": topic, "partition": partition, "until": until}, limit)
@@ -73,12 +74,16 @@ class Settler(Part):
         self._texts = load(schemas)
         self._owners: frozenset[str] | None = None
         self._owners_until = self._settled_at = 0.0
+        self._doubtful = False  # whether a group has committed that owned nothing when we looked last
         self.error: Exception | None = None
         super().__init__("shim-settler")
 
     def committed(self, group_id: str) -> None:
-        """Takes note that a group has committed: whoever owns no topic costs nothing."""
-        if self._owners is None or group_id in self._owners or monotonic() >= self._owners_until:
+        """Takes note that a group has committed: whoever owns no topic costs next to nothing."""
+        owns = self._owners is None or group_id in self._owners
+        if owns or not self._doubtful:
+            # It may have come to own one since; what it commits last is not to wait for another commit.
+            self._doubtful = self._doubtful or not owns
             self.wake()
 
     def round(self) -> float | None:
@@ -88,13 +93,14 @@ class Settler(Part):
             return early
         with self._pool.connection(_CONNECTION_SECONDS, patience=_PATIENCE_SECONDS) as conn:
             if monotonic() >= self._owners_until:
+                self._doubtful = False
                 self._owners = frozenset(row[0] for row in conn.execute(self._texts["owners"]))
                 self._owners_until = monotonic() + _OWNERS_SECONDS
             if self._owners:
                 settle(conn, self._texts)
         self._settled_at = monotonic()
         self.error = None
-        return None
+        return max(self._owners_until - self._settled_at, 0.0) if self._doubtful else None
 
     def failed(self, error: Exception) -> None:
         """Remembers why; the next round comes by itself."""

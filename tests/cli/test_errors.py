@@ -101,6 +101,7 @@ def test_commands_that_need_no_kafka_run_without_its_client(migrated_url: str) -
     assert without(*KAFKA, arguments=("schema", "sql")).returncode == 0
     assert without(*KAFKA, arguments=("init", "--dsn", migrated_url)).returncode == 0
     assert without(*KAFKA, arguments=("gate", "status", "--dsn", migrated_url)).returncode == 0
+    assert without(*KAFKA, arguments=("owner", "show", "--dsn", migrated_url)).returncode == 0
     assert without(*KAFKA, arguments=("schema", "check", "--dsn", migrated_url)).returncode == 0
     for action in ("list", "retry", "discard", "purge"):
         ran = without(*KAFKA, arguments=("jobs", action, "--topic", "emails", "--dsn", migrated_url))

@@ -46,21 +46,16 @@ from (select) as always
 left join moved on true;
 
 -- name: missing_rows
--- A partition in which an append has not left its first row, nor has retention passed that; no row when all is there.
+-- A partition that lacks the first row of an append; no row when all is there. Where that offset was given out and
+-- nothing stands there now, the row was removed, as retention does with finished jobs.
 select given.topic, given.partition
 from unnest(%(topics)s::text[], %(partitions)s::integer[], %(firsts)s::bigint[])
   as given (topic, partition, first_offset)
-where not exists (
-    select
-    from /*queue.*/job_queue as job
-    where job.topic = given.topic and job.partition = given.partition and job.log_offset = given.first_offset
-      and (extract(epoch from job.created_at) * 1000000)::bigint - 946684800000000 = %(now_us)s
-  )
-  and not exists (
-    select
-    from /*queue.*/job_partition as head
-    where head.topic = given.topic and head.partition = given.partition and head.start_offset > given.first_offset
-  )
+left join /*queue.*/job_partition as head on head.topic = given.topic and head.partition = given.partition
+left join /*queue.*/job_queue as job
+  on job.topic = given.topic and job.partition = given.partition and job.log_offset = given.first_offset
+where (head.next_offset > given.first_offset) is not true
+  or (extract(epoch from job.created_at) * 1000000)::bigint - 946684800000000 <> %(now_us)s
 limit 1;
 
 -- name: is_delayed

@@ -37,6 +37,16 @@ select exists (
   where nspname = %(schema)s and relname = %(relation)s and not indisvalid
 );
 
+-- name: index_is_being_built
+-- Whether somebody builds an index of that name right now.
+select exists (
+  select
+  from pg_stat_progress_create_index as build
+  join pg_class on pg_class.oid = build.index_relid
+  join pg_namespace on pg_namespace.oid = relnamespace
+  where build.datname = current_database() and nspname = %(schema)s and relname = %(relation)s
+);
+
 -- name: create_bookkeeping
 -- What was applied, when, and by which release.
 create table if not exists /*line.*/schema_migration (

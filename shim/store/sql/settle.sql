@@ -5,7 +5,7 @@ from /*queue.*/job_topic
 where owner_kind = 'consumer';
 
 -- name: unsettled
--- Partitions in which the consumer group that owns the topic has come further than the rows tell.
+-- Partitions in which the consumer group that owns the topic has come further than the rows tell; of one topic, or all.
 select head.topic, head.partition, least(committed.committed_offset, head.next_offset) as until
 from /*queue.*/job_topic as owned
 join /*queue.*/job_partition as head on head.topic = owned.topic
@@ -13,6 +13,7 @@ join /*queue.*/job_group_offset as committed
   on committed.group_id = owned.owner_group
   and committed.topic = head.topic and committed.partition = head.partition
 where owned.owner_kind = 'consumer' and least(committed.committed_offset, head.next_offset) > head.settled_offset
+  and (%(topic)s::text is null or owned.topic = %(topic)s)
 order by head.topic, head.partition;
 
 -- name: try_settling

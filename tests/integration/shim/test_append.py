@@ -431,6 +431,16 @@ def test_transaction_that_this_server_knows_as_another_one_or_not_yet(queue: Con
     assert append.outcome(queue, texts, mine) is True
 
 
+def test_a_job_that_is_done_and_removed_was_appended_all_the_same(queue: Connection, texts: Texts) -> None:
+    told: list[Reserved] = []
+    append.append(queue, texts, drafts(1))
+    append.append(queue, texts, drafts(2), told.append)
+    queue.execute("delete from job_queue where log_offset > 0")  # as retention does, once they are finished
+    assert append.outcome(queue, texts, told[0]) is True
+    queue.execute("update job_partition set next_offset = 1 where topic = 'emails' and partition = 0")
+    assert append.outcome(queue, texts, told[0]) is False
+
+
 def test_delayed_records_have_an_outcome_too(queue: Connection, texts: Texts) -> None:
     late = drafts(1)[0]._replace(delay_us=60_000_000)
     told: list[Reserved] = []

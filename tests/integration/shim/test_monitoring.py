@@ -8,12 +8,15 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client import REGISTRY
 
+from migrator.cli import app
+from migrator.errors import Exit
 from migrator.postgres import Connection
 from shim.store import topics
 from shim.store.schema import Line
 
 PAGE = (Path(__file__).parents[3] / "playbooks" / "monitoring.md").read_text()
 QUERIES = dict(re.findall(r"```sql\n-- ([\w ]+)\n(.*?);\n```", PAGE, re.DOTALL))
+COMMANDS = re.findall(r"^migrator (.+)$", "".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)), re.MULTILINE)
 KEEPING, METRICS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 ROWS = """
 insert into job_queue (payload, topic, partition, log_offset, status, created_at, locked_at, finished_at, last_error,
@@ -60,6 +63,15 @@ def test_failures_retries_workers_and_times(reader: Connection) -> None:
     assert [row[:3] for row in rows(reader, "workers")] == [("w", "emails", 1)]
     ((topic, jobs, worked, waited),) = rows(reader, "timing")
     assert (topic, jobs, worked, waited) == ("emails", 1, [4.0] * 3, [5.0] * 3)
+
+
+def test_a_share_group_gives_way_to_a_consumer_group_as_the_page_says(
+    migrated: Connection, migrated_url: str, line: Line
+) -> None:
+    topics.create_topic(migrated, topics.load(line.schemas), "emails", 1)
+    migrated.execute(ROWS + "delete from job_queue where status = 'processing';")
+    assert [app.run([*command.split(), "--dsn", migrated_url]) for command in COMMANDS] == [Exit.DONE] * 3
+    assert migrated.execute(QUERIES["owners"]).fetchall() == [("emails", "mailers", "consumer", "open")]
 
 
 def run(program: str, url: str) -> dict[str, Any]:

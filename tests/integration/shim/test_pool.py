@@ -339,6 +339,29 @@ def test_what_is_run_over_and_over_is_planned_once(pool: Pool) -> None:
         assert conn.execute(PREPARED).fetchone() == (1,)
 
 
+@pytest.mark.direct("the pooler gives each statement another session")
+def test_what_took_long_is_planned_anew(pool: Pool) -> None:
+    with pool.connection() as conn:
+        for seconds, prepared in ((0.0, 1), (0.3, 0), (0.0, 1)):
+            connection.repeat(conn, "select pg_sleep(%(seconds)s::float8)", {"seconds": seconds})
+            assert conn.execute(PREPARED).fetchone() == (prepared,)
+
+
+@pytest.mark.direct("the pooler gives each statement another session")
+def test_what_returns_something_else_by_now_is_prepared_anew(pool: Pool) -> None:
+    def things(conn: Connection) -> int:
+        return len(connection.repeat(conn, "select * from things where %(wanted)s", {"wanted": True}).description or ())
+
+    with pool.connection() as conn, pool.connection() as other:
+        other.execute("create table things (n integer)")
+        assert things(conn) == 1
+        other.execute("alter table things add column m integer")
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            things(conn)
+        assert conn.closed
+        assert things(other) == 2
+
+
 def test_behind_a_pooler_nothing_is_prepared(pooled_url: str) -> None:
     with pool_for(pooled_url).connection() as conn:
         assert not conn.direct

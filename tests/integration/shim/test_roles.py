@@ -14,6 +14,7 @@ from shim.store import (
     dual_inbox,
     dual_modes,
     keep_times,
+    owners,
     retention,
     schema,
     sequence,
@@ -22,10 +23,12 @@ from shim.store import (
     topics,
 )
 from shim.store import roles as store_roles
+from shim.store.owners import Owner
 from shim.store.schema import Line
 from shim.store.values import View
 from tests.fixtures.postgres import OwnPostgres
 
+MAILERS = Owner("mailers", "consumer")
 INSERT = "insert into job_queue (payload) values ('1')"
 CLAIM = "select id from job_queue for update skip locked"
 DELETE = "delete from job_queue"
@@ -180,3 +183,16 @@ def test_owner_who_may_not_make_roles_gets_the_tables_and_the_rest_later(own_pos
             assert "permission denied" in state.refused
         with closing(postgres.connect(plain_url, "test")) as plain:
             assert store_roles.ensure(plain, line).complete
+
+
+def test_the_migrator_gives_a_topic_to_another_owner_and_a_reader_sees_it(
+    migrated: Connection, line: Line, roles: tuple[str, ...]
+) -> None:
+    assert {"job_queue_migrator", "job_queue_reader"} < set(roles)
+    texts = owners.load(line.schemas)
+    topics.create_topic(migrated, texts, "emails", 1)
+    migrated.execute("set role job_queue_migrator")
+    assert owners.foresee(migrated, texts, "emails", MAILERS).uncommitted == 1
+    assert owners.change(migrated, texts, "emails", MAILERS).owner_group is None
+    migrated.execute("set role job_queue_reader")
+    assert [one.owner_group for one in owners.ownerships(migrated, texts)] == ["mailers"]

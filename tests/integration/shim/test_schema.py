@@ -1,6 +1,7 @@
 """The migration runner: once, in order, all or nothing, on the servers and databases that can hold the queue."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
@@ -124,6 +125,13 @@ def test_older_schema_is_refused_until_it_is_upgraded(empty: Connection, line: L
     schema.require(empty, longer)
 
 
+AT_INDEXES = """
+select count(*) from pg_stat_activity
+where pid <> pg_backend_pid() and datname = current_database()
+  and (query like '% index concurrently %' or query like '%pg_stat_progress_create_index%')
+"""
+
+
 def first_release(conn: Connection, line: Line) -> None:
     """The queue as the first release made it, with drained rows: partition 1 has none yet, 2 lost its oldest ones."""
     old = replace(line)
@@ -239,6 +247,28 @@ def test_two_upgrades_at_once_apply_once(database_url: str, line: Line) -> None:
     for thread in threads:
         thread.join()
     assert sorted(applied) == [0, 0, 0, len(line.migrations)]
+
+
+def test_two_upgrades_of_a_queue_in_use_apply_once(database_url: str, empty: Connection, line: Line) -> None:
+    first_release(empty, line)
+    applied: list[int] = []
+    start = threading.Barrier(3)
+
+    def one() -> None:
+        with closing(postgres.connect(database_url, "test")) as conn:
+            start.wait()
+            applied.append(len(schema.upgrade(conn, line)))
+
+    with ThreadPoolExecutor(2) as pool, closing(postgres.connect(database_url, "holder")) as holder:
+        with holder.transaction():
+            holder.execute("insert into job_queue (payload) values ('1')")  # builds wait for it
+            running = [pool.submit(one) for _ in range(2)]
+            start.wait()
+            assert wait_until(lambda: empty.execute(AT_INDEXES).fetchone() == (2,), 60)
+        for each in running:
+            each.result(60)
+    assert sum(applied) == len(line.migrations) - 1
+    assert empty.execute("select count(*) from pg_index where not indisvalid").fetchone() == (0,)
 
 
 def test_upgrade_gives_up_on_a_lock_that_somebody_holds(database_url: str, empty: Connection, line: Line) -> None:

@@ -1,3 +1,6 @@
+import sys
+import threading
+
 from shim.store.meter import BOUNDS, OTHER, Meter
 
 
@@ -45,6 +48,26 @@ def test_figures_of_what_lives_are_added_up_and_those_of_the_dead_are_not() -> N
     del other
     assert meter.gauges() == {"waiting": 2.0}
     assert one.gauges() == {"waiting": 2.0}
+
+
+def test_figures_are_read_while_clients_are_made() -> None:
+    meter = Meter()
+    clients = [Queue() for _ in range(50_000)]
+
+    def make() -> None:
+        for client in clients:
+            meter.attend(client)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        maker = threading.Thread(target=make)
+        maker.start()
+        while maker.is_alive():
+            meter.gauges()
+    finally:
+        sys.setswitchinterval(interval)
+    assert meter.gauges() == {"waiting": 100_000.0}
 
 
 def test_what_is_read_is_a_copy_and_a_fork_begins_at_zero() -> None:

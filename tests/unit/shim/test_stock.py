@@ -31,14 +31,17 @@ def ids(delivery: Delivery | None) -> list[int]:
 
 def test_jobs_come_out_in_order_and_once() -> None:
     stock = filled(5)
-    assert [ids(stock.hand_out(NAMES, 2)) for _ in range(4)] == [[0, 1], [2, 3], [4], []]
+    told = [(stock.has(NAMES), ids(stock.hand_out(NAMES, 2))) for _ in range(4)]
+    assert told == [(True, [0, 1]), (True, [2, 3]), (True, [4]), (False, [])]
     assert stock.leave() is None
     assert not stock.leaving
 
 
 def test_topics_that_are_not_wanted_and_leases_that_ran_out_are_for_nobody() -> None:
+    assert not filled(2).has(frozenset({"other"}))
     assert ids(filled(2).hand_out(frozenset({"other"}), 2)) == []
     stock = filled(2, age=31.0)
+    assert not stock.has(NAMES)
     assert ids(stock.hand_out(NAMES, 2)) == []
     assert stock.leave() == Delivery(7, jobs(2))
 

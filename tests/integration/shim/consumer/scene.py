@@ -17,7 +17,7 @@ from shim.topic_partition import TopicPartition
 
 MakeConsumer = Callable[..., Consumer]
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 APPEND = append.load(store_line().schemas)
 TOPICS = topics.load(store_line().schemas)
 

@@ -15,6 +15,7 @@ from migrator.embedded.process import wait_until
 from migrator.postgres import Connection
 from shim.errors import KafkaError
 from shim.producer import Producer
+from shim.producing.delivery import Reporter
 from shim.protocol.codes import Broker, Local
 from tests.integration.shim.producer.scene import WAIT_SECONDS, MakeProducer, Reports, make_topic, stored
 
@@ -40,6 +41,28 @@ def test_reports_come_from_poll_alone(producer: Producer, migrated: Connection, 
     assert caller == [threading.get_ident()]
     assert reports.values == [b"2"]
     assert producer.poll(0) == 0
+
+
+def test_flush_waits_for_reports_that_are_just_being_made(
+    producer: Producer, migrated: Connection, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue holds the message no more, and nothing has arrived yet."""
+    settled, go_on = threading.Event(), threading.Event()
+    heard = Reporter._heard  # noqa: SLF001  # the moment between the two is nowhere else to be had
+
+    def heard_late(reporter: Reporter, rows: Any) -> Any:
+        if rows:
+            settled.set()
+            assert go_on.wait(WAIT_SECONDS)
+        return heard(reporter, rows)
+
+    monkeypatch.setattr(Reporter, "_heard", heard_late)
+    producer.produce("topic", b"1", callback=reports)
+    assert settled.wait(WAIT_SECONDS)
+    assert (len(producer), producer.flush(0.2), count(migrated)) == (1, 1, 1)
+    go_on.set()
+    assert producer.flush(WAIT_SECONDS) == 0
+    assert reports.values == [b"1"]
 
 
 def test_poll_returns_as_soon_as_something_was_served(producer: Producer, reports: Reports) -> None:

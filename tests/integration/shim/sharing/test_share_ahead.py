@@ -1,18 +1,23 @@
 """Jobs that are claimed ahead of their application, and acknowledgements that are gathered: both for moments only."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from migrator.embedded.process import wait_until
 from migrator.postgres import Connection
+from shim.errors import KafkaError
 from shim.share_consumer import ShareConsumer
 from shim.sharing.claimer import Claimer
 from shim.store import claims
+from shim.store.meter import meter
+from shim.topic_partition import TopicPartition
 from tests.integration.shim.consumer.scene import fill
 from tests.integration.shim.sharing.conftest import MakeShareConsumer
-from tests.integration.shim.sharing.scene import deliveries, statuses, taken, until_statuses
+from tests.integration.shim.sharing.scene import WAIT_SECONDS, deliveries, statuses, taken, until_statuses
 
 JOBS = 200
 
@@ -111,3 +116,43 @@ def test_an_idle_consumer_asks_nothing_of_its_own(
     assert (first, len(asked)) == (1, 1)
     fill(migrated, topic, 1)
     assert len(taken(consumer, 1)) == 1
+
+
+@pytest.mark.usefixtures("in_no_hurry")
+def test_a_commit_tells_of_what_was_lost_although_later_jobs_were_settled(
+    share: MakeShareConsumer, migrated: Connection, topic: str
+) -> None:
+    fill(migrated, topic, 3)
+    consumer = ahead(share, share_acknowledgement_mode="explicit")
+    for _ in range(2):
+        (message,) = taken(consumer, 1)
+        consumer.acknowledge(message)
+    migrated.execute("update job_queue set status = 'pending', lease = null where log_offset = 1")
+    late = meter.counts().get(("share_jobs", "late"), 0)
+    (message,) = taken(consumer, 1)
+    assert wait_until(lambda: meter.counts().get(("share_jobs", "late"), 0) > late, WAIT_SECONDS)
+    consumer.acknowledge(message)
+    (told,) = consumer.commit_sync().values()
+    assert told is not None
+    assert told.args[0].code() == KafkaError.INVALID_RECORD_STATE
+
+
+@pytest.mark.usefixtures("in_no_hurry")
+def test_a_commit_waits_for_what_is_just_being_settled(
+    share: MakeShareConsumer, migrated: Connection, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settling, go_on = threading.Event(), threading.Event()
+
+    def held_up(*_: object) -> None:
+        settling.set()
+        assert go_on.wait(WAIT_SECONDS)
+
+    fill(migrated, topic, 3)
+    consumer = ahead(share, share_acknowledgement_mode="explicit")
+    for _ in range(2):
+        consumer.acknowledge(taken(consumer, 1)[0])
+    monkeypatch.setattr("shim.sharing.claimer.count_settled", held_up)
+    consumer.poll(0)
+    assert settling.wait(WAIT_SECONDS)
+    threading.Timer(0.3, go_on.set).start()
+    assert consumer.commit_sync() == {TopicPartition(topic, 0, 0): None}

@@ -1,5 +1,8 @@
 """Jobs by share consumers: rows tell the truth at any moment, what fails is tried again, and then has failed."""
 
+import time
+from contextlib import suppress
+
 import pytest
 
 from migrator.postgres import Connection
@@ -8,9 +11,9 @@ from shim.model import AcknowledgeType
 from shim.store import gate
 from shim.store.schema import Line
 from shim.topic_partition import TopicPartition
-from tests.integration.shim.consumer.scene import fill
+from tests.integration.shim.consumer.scene import fill, make_topic
 from tests.integration.shim.sharing.conftest import MakeShareConsumer
-from tests.integration.shim.sharing.scene import change, deliveries, statuses, taken
+from tests.integration.shim.sharing.scene import WAIT_SECONDS, change, deliveries, statuses, taken
 
 EXPLICIT = {"share_acknowledgement_mode": "explicit"}
 
@@ -135,11 +138,43 @@ def test_an_unknown_topic_is_waited_for(share: MakeShareConsumer, migrated: Conn
     assert [message.topic() for message in taken(consumer, 1)] == ["later"]
 
 
-def test_topics_take_turns(share: MakeShareConsumer, migrated: Connection, topic: str) -> None:
-    migrated.execute("insert into job_topic (topic, partitions) values ('quiet', 1)")
-    migrated.execute("insert into job_partition (topic, partition) values ('quiet', 0)")
+@pytest.mark.parametrize("other", ["quiet", "zzz"], ids=["named before", "named after"])
+def test_topics_take_turns(share: MakeShareConsumer, migrated: Connection, topic: str, other: str) -> None:
+    make_topic(migrated, topic=other)
     fill(migrated, topic, 10)
-    fill(migrated, "quiet", 1)
+    fill(migrated, other, 1)
     consumer = share(max_poll_records=1)
-    consumer.subscribe([topic, "quiet"])
-    assert "quiet" in {message.topic() for message in taken(consumer, 2)}
+    consumer.subscribe([topic, other])
+    assert other in {message.topic() for message in taken(consumer, 2)}
+
+
+def test_a_topic_that_is_added_is_claimed_from_at_once(
+    share: MakeShareConsumer, migrated: Connection, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shim.sharing.claimer._TERMS_SECONDS", 3600.0)
+    make_topic(migrated, topic="added")
+    fill(migrated, topic, 1)
+    consumer = share()
+    taken(consumer, 1)
+    fill(migrated, "added", 1)
+    consumer.subscribe([topic, "added"])
+    assert taken(consumer, 1)[0].topic() == "added"
+
+
+def test_what_a_callback_raises_costs_no_message(share: MakeShareConsumer, migrated: Connection, topic: str) -> None:
+    fill(migrated, topic, 3)
+    consumer = share(max_poll_records=1, shim_prefetch_ms=0)
+    raised: list[object] = []
+
+    def tell(offsets: object, _error: object) -> None:
+        if len(raised) < 2:
+            raised.append(offsets)
+            raise ZeroDivisionError
+
+    consumer.set_acknowledgement_commit_callback(tell)
+    seen: list[int | None] = []
+    end = time.monotonic() + WAIT_SECONDS
+    while len(seen) < 3 and time.monotonic() < end:
+        with suppress(ZeroDivisionError):
+            seen += [message.offset() for message in consumer.poll(0.5)]
+    assert (seen, len(raised)) == ([0, 1, 2], 2)
