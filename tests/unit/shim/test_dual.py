@@ -2,12 +2,17 @@
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 from typing import Any
 
+import confluent_kafka
 import pytest
 
+import shim
 from migrator.embedded.process import wait_until
+from shim.mirroring import refusals
 from shim.mirroring.outcomes import Outcomes, Tally
 from shim.mirroring.role import Role
 from shim.mirroring.stamp import Stamp, uuid7
@@ -151,3 +156,19 @@ def test_a_forked_child_counts_from_zero() -> None:
         os._exit(0 if tally.counts(0).ok == 0 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert tally.counts(0).ok == 1
+
+
+def test_it_needs_no_original_and_raises_the_shim_s_own_exception_without_it() -> None:
+    program = (
+        "import sys, shim, shim.dual; from shim.mirroring.refusals import exception_type; "
+        "assert exception_type() is shim.KafkaException; assert 'confluent_kafka' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_with_the_original_it_raises_what_either_catches() -> None:
+    kind = refusals.exception_type()
+    assert issubclass(kind, shim.KafkaException)
+    assert issubclass(kind, confluent_kafka.KafkaException)
+    error = refusals.fenced("emails", 2)
+    assert kind(error).args[0].retriable()
