@@ -15,6 +15,7 @@ from shim.config import credentials
 from shim.config.parsing import Kind, parse
 from shim.errors import KafkaError, KafkaException
 from shim.message import Headers
+from shim.mirroring.side import QueueSide
 from shim.producing.joining import join
 from shim.producing.outgoing import (
     ANY_PARTITION,
@@ -310,6 +311,11 @@ class Producer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _queue_side(self) -> QueueSide:
+        """Tells a dual producer, which imports no client, that this one leads to a queue, and to which."""
+        pipeline = self._open_pipeline(_HANDLE_CLOSED)
+        return QueueSide(pipeline.pool, pipeline.schemas, self._settings)
 
     def _open_pipeline(self, closed: str = _CLOSED) -> Pipeline:
         if self._closed:

@@ -51,6 +51,9 @@ class SerializingProducer(Producer, Generic[K, V]):
             raise
         self._serdes.offer(self.cluster_id)
 
+    def _queue_side(self) -> NoReturn:
+        raise TypeError("a DualProducer takes a Producer: what is serialized once is the same on both sides")
+
     def produce(  # type: ignore[override]  # the key comes before the value here, as in the original
         self,
         topic: str,

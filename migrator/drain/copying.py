@@ -13,7 +13,8 @@ from migrator.failpoints import Failpoint, reach
 from migrator.kafka.records import SourceRecord
 from migrator.postgres import Connection, classify
 from shim.store.append import copy_rows
-from shim.store.rows import RowEncoder
+from shim.store.message_id import message_id
+from shim.store.rows import RowEncoder, with_message_id
 from shim.store.values import JSON_NULL, View
 
 _LINE = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")
@@ -40,12 +41,14 @@ class Copier:
         statements: of `shim.store.append`.
         encoders: by topic.
         holds: by place; places that are not there hold nothing.
+        dual: whether a topic among them was ever written on both sides, so that rows may have ids.
     """
 
     conn: Connection
     statements: Mapping[str, LiteralString]
     encoders: Mapping[str, RowEncoder]
     holds: Mapping[Place, Hold]
+    dual: bool = False
 
     def copy(self, sheets: Sequence[Sheet]) -> list[Account]:
         """Copies all sheets in one go; one refused record refuses all of them.
@@ -54,7 +57,7 @@ class Copier:
             psycopg.Error: Postgres refused a record, or is gone.
         """
         accounts = [Account() for _ in sheets]
-        copy_rows(self.conn, self.statements, self._all_rows(sheets, accounts))
+        copy_rows(self.conn, self.statements, self._all_rows(sheets, accounts), dual=self.dual)
         return accounts
 
     def copy_carefully(self, sheets: Sequence[Sheet]) -> list[Account]:
@@ -70,6 +73,12 @@ class Copier:
             yield from self._rows(sheet, account, 0, len(sheet.records))
 
     def _rows(self, sheet: Sheet, account: Account, start: int, stop: int) -> Iterator[bytes]:
+        rows = self._encoded(sheet, account, start, stop)
+        if not self.dual:
+            return rows
+        return map(with_message_id, rows, [message_id(record.headers) for record in sheet.records[start:stop]])
+
+    def _encoded(self, sheet: Sheet, account: Account, start: int, stop: int) -> Iterator[bytes]:
         encode = self.encoders[sheet.span.place.topic].encode
         hold = self.holds.get(sheet.span.place, NO_HOLD)
         below, reason = hold.below, hold.reason
@@ -107,7 +116,7 @@ class Copier:
     def _copy_slice(self, sheet: Sheet, account: Account, start: int, stop: int) -> None:
         trial = Account()
         with self.conn.transaction():
-            copy_rows(self.conn, self.statements, self._rows(sheet, trial, start, stop))
+            copy_rows(self.conn, self.statements, self._rows(sheet, trial, start, stop), dual=self.dual)
         account.rows += trial.rows
         account.held += trial.held
         account.digest_high += trial.digest_high

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import psycopg
 
@@ -12,6 +13,7 @@ from migrator.drain.surroundings import Surroundings
 from migrator.errors import CannotStartError
 from migrator.events import Progress
 from migrator.postgres import Connection, classify
+from shim.store import dual_inbox
 
 _PROGRESS_SECONDS = 0.5
 
@@ -38,6 +40,7 @@ class Keeper:
     tracks: Mapping[tuple[str, int], Track]
     totals: Totals
     _conn: Connection | None = None
+    _swept: dict[str, UUID] = field(default_factory=dict)
     _began: float = field(init=False)
     _renewed: float = field(init=False)
     _told: float = field(init=False)
@@ -94,12 +97,20 @@ class Keeper:
             if self._conn is None or self._conn.closed:
                 self._conn = self.around.connect()
             self.sources.renew(self._conn, self.source_ids, self.owner, self.lease_seconds)
+            self._sweep(self._conn)
         except CannotStartError:
             self._close()
         except psycopg.Error as error:
             self._close()
             if classify(error) != "environment":
                 raise
+
+    def _sweep(self, conn: Connection) -> None:
+        """Removes some copies of dual writes that came when their messages had been drained already."""
+        texts = dual_inbox.load(self.around.schemas)
+        for topic in self._at_start:
+            last = dual_inbox.sweep_batch(conn, texts, topic, self._swept.get(topic, dual_inbox.FIRST)).last
+            self._swept[topic] = last or dual_inbox.FIRST
 
 
 def remaining(tracks: Mapping[tuple[str, int], Track], topic: str) -> int | None:

@@ -31,7 +31,7 @@ from migrator.kafka.records import TopicFacts
 from migrator.kafka.source import Source
 from migrator.plan import TopicPlan
 from migrator.postgres import Connection
-from shim.store import append, topics
+from shim.store import append, dual_inbox, topics
 from shim.store.values import Format
 
 Tracks = Mapping[tuple[str, int], Track]
@@ -143,7 +143,7 @@ class _Run:
         schemas = self.around.schemas
         return BatchWriter(
             Ledger.load(schemas, Limits(self.options.lease_seconds)),
-            Texts(append.load(schemas), topics.load(schemas)),
+            Texts(append.load(schemas), topics.load(schemas), dual_inbox.load(schemas)),
             {one.source.topic: Format(self.options.format or one.source.format) for one in self.prepared},
             {track.place: track.hold for track in tracks.values()},
             budget,
@@ -154,6 +154,7 @@ class _Run:
         with conn.transaction():
             if self.sources.complete(conn, source.id) and self.options.open_gate:
                 topics.number_in_postgres(conn, topics.load(self.around.schemas), source.topic)
+        dual_inbox.sweep(conn, dual_inbox.load(self.around.schemas), source.topic)
         rows = self.totals.rows.get(source.topic, 0)
         if rows:
             conn.execute(self.sources.statements["analyze_queue"])

@@ -17,8 +17,10 @@ from migrator.drain.ledger import Ledger, Position
 from migrator.drain.sheet import Sheet, fill
 from migrator.errors import RefusedError
 from migrator.failpoints import Failpoint, reach
+from migrator.kafka.records import SourceRecord
 from migrator.postgres import Connection, classify
-from shim.store import append, topics
+from shim.store import append, dual_inbox, topics
+from shim.store.message_id import message_id
 from shim.store.rows import RowEncoder
 from shim.store.topics import TopicGate
 from shim.store.values import Format
@@ -42,6 +44,7 @@ class Texts:
 
     append: Mapping[str, LiteralString]
     topics: Mapping[str, LiteralString]
+    dual_inbox: Mapping[str, LiteralString]
 
 
 @dataclass(slots=True)
@@ -94,8 +97,11 @@ class BatchWriter:
                 raise FencedError([span.place for span in batch.spans])
             reach(Failpoint.POSITION_SET)
             copier = self._copier(conn, batch, moved.now_us)
+            met = _ids(sheets) if copier.dual else []
             accounts = copier.copy_carefully(sheets) if careful else copier.copy(sheets)
             reach(Failpoint.COPIED)
+            if met:
+                dual_inbox.meet(conn, self.texts.dual_inbox, met)
             for sheet, account in zip(sheets, accounts, strict=True):
                 account.dead = sheet.dead + account.dead
             for span, account in zip(batch.spans, accounts, strict=True):
@@ -123,7 +129,8 @@ class BatchWriter:
         names = sorted({span.place.topic for span in batch.spans})
         gates = topics.share_gate(conn, self.texts.topics, names)
         encoders = {name: _encoder(name, gates.get(name), now_us) for name in names}
-        return Copier(conn, self.texts.append, encoders, self.holds)
+        dual = any(gate.dual for gate in gates.values())
+        return Copier(conn, self.texts.append, encoders, self.holds, dual)
 
     def _write_books(self, conn: Connection, batch: Batch, accounts: Sequence[Account]) -> None:
         self.ledger.insert_dead_letters(conn, batch.spans, accounts)
@@ -131,6 +138,18 @@ class BatchWriter:
         self.ledger.insert_ledger(conn, batch.spans, accounts)
         heads = {(span.place.topic, span.place.partition): span.stop for span in batch.spans}
         topics.advance_heads(conn, self.texts.topics, heads)
+
+
+def _ids(sheets: Sequence[Sheet]) -> list[tuple[str, bytes]]:
+    """The ids of all that was read, dead letters too: Kafka has them, so that their copies are no phantoms."""
+    found: list[tuple[str, bytes]] = []
+    for sheet in sheets:
+        dead = (letter.record for letter in sheet.dead)
+        for record in (*sheet.records, *dead):
+            one = message_id(record.headers) if isinstance(record, SourceRecord) else None
+            if one is not None:
+                found.append((record.topic, one))
+    return found
 
 
 def _encoder(topic: str, gate: TopicGate | None, now_us: int) -> RowEncoder:

@@ -21,7 +21,7 @@ join pg_namespace on pg_namespace.oid = relnamespace
 cross join unnest(array['select', 'insert', 'update', 'delete']) as wanted (privilege)
 where relkind = 'r'
   and (
-    nspname = %(schema)s and relname in ('job_queue', 'job_topic', 'job_partition', 'job_group_offset')
+    nspname = %(schema)s and relname in ('job_queue', 'job_topic', 'job_partition', 'job_group_offset', 'dual_inbox')
     or nspname = %(own_schema)s and relname like 'drain\_%%'
   )
   and not (

@@ -11,8 +11,19 @@ from psycopg.rows import TupleRow, tuple_row
 from shim.store import durability, topics
 from shim.store.bounds import SynchronousCommit
 from shim.store.errors import ClientEncodingError, StoreError
+from shim.store.message_id import message_id
 from shim.store.reservation import TP, Reserved, begin, ended, gates_of, outcome, reserve
-from shim.store.rows import COLUMNS, COPY_HEADER, COPY_TRAILER, Draft, Framer, Headers, encode_tail
+from shim.store.rows import (
+    COLUMNS,
+    COPY_HEADER,
+    COPY_TRAILER,
+    Draft,
+    Framer,
+    Headers,
+    encode_tail,
+    tail_headers,
+    with_message_id,
+)
 from shim.store.statements import Schemas, Statements
 from shim.store.topics import TopicGate
 from shim.store.values import View
@@ -168,7 +179,7 @@ def append(
         gates, reserved = begin(conn, statements, counts, synchronous_commit)
         on_reserved(reserved)
         offsets = reserved.offsets(drafts)
-        copy_rows(conn, statements, _framed(drafts, offsets, gates, reserved.now_us))
+        _copy(conn, statements, drafts, offsets, gates, reserved.now_us)
     return Appended(offsets, reserved.xid)
 
 
@@ -194,7 +205,7 @@ def append_in(conn: psycopg.Connection[Any], statements: Texts, drafts: Sequence
     gates = gates_of(conn, statements, counts, topics.read_gates)
     with conn.cursor(row_factory=tuple_row) as cursor:
         (now_us,) = cursor.execute(statements["read_clock"]).fetchone() or (0,)
-    copy_rows(conn, statements, _framed(drafts, [None] * len(drafts), gates, now_us))
+    _copy(conn, statements, drafts, [None] * len(drafts), gates, now_us)
 
 
 def refusal(error: psycopg.Error) -> Refusal | None:
@@ -215,10 +226,16 @@ def refusal(error: psycopg.Error) -> Refusal | None:
     return Refusal(int(line) - 1, named[0] if named else error.diag.column_name, sqlstate)
 
 
-def copy_rows(conn: psycopg.Connection[Any], statements: Texts, rows: Iterable[bytes]) -> int:
+def copy_rows(conn: psycopg.Connection[Any], statements: Texts, rows: Iterable[bytes], *, dual: bool = False) -> int:
     """Copies encoded rows in the caller's transaction, and returns how many.
 
     ``rows`` is drawn from while COPY runs, so that encoding and storing overlap.
+
+    Args:
+        conn: the caller's connection.
+        statements: from `load`.
+        rows: from an encoder.
+        dual: whether each of them went through `with_message_id`.
 
     Raises:
         ShortCopyError: the stored count is not the sent count; the caller must roll back.
@@ -227,7 +244,7 @@ def copy_rows(conn: psycopg.Connection[Any], statements: Texts, rows: Iterable[b
     sent = 0
     pending, size = [COPY_HEADER], 0
     with conn.cursor() as cursor:
-        with cursor.copy(statements["copy_rows"]) as stream:
+        with cursor.copy(statements["copy_dual_rows" if dual else "copy_rows"]) as stream:
             for row in rows:
                 sent += 1
                 pending.append(row)
@@ -245,6 +262,22 @@ def copy_rows(conn: psycopg.Connection[Any], statements: Texts, rows: Iterable[b
 def judge_json(conn: Connection, statements: Texts, values: Sequence[str]) -> list[str | None]:
     """Asks Postgres which texts jsonb takes: for each None where it does, else the SQLSTATE."""
     return [row[0] for row in conn.execute(statements["judge_json"], {"values": list(values)})]
+
+
+def _copy(
+    conn: psycopg.Connection[Any],
+    statements: Texts,
+    drafts: Sequence[Draft],
+    offsets: Sequence[int | None],
+    gates: Mapping[str, TopicGate],
+    now_us: int,
+) -> None:
+    """Copies drafts; where a topic was ever written on both sides, each with the id in its headers."""
+    rows = _framed(drafts, offsets, gates, now_us)
+    dual = any(gate.dual for gate in gates.values())
+    if dual:
+        rows = map(with_message_id, rows, [message_id(tail_headers(draft.tail)) for draft in drafts])
+    copy_rows(conn, statements, rows, dual=dual)
 
 
 def _framed(

@@ -51,6 +51,7 @@ _JSONB_VERSION = 1
 _CREATE_TIME = 1
 _ARRAY_HEAD = 20
 _NO_STAMP = _NULL * 2
+_WIDE = Struct(">h").pack(len(COLUMNS) + 1)
 _PARKED_DELAY_US = 876_582_000 * 3_600_000_000  # 100,000 years, as the gate adds them
 _FRAMED_NAMES = {name: _INT(len(name)) + name.encode() for name in ("json", "text", "bytes", "tombstone")}
 _NO_ELEMENTS = Struct(">iiii").pack(12, 0, 0, _BYTEA_OID)
@@ -132,6 +133,11 @@ class RowEncoder:
             )
         )
         return _ROW(Row, (row, high, low))
+
+
+def with_message_id(row: bytes, message_id: bytes | None) -> bytes:
+    """Returns an encoded row with one more field at its end, as COPY into `COLUMNS` and ``message_id`` takes it."""
+    return _WIDE + row[2:] + (_NULL if message_id is None else _INT(16) + message_id)
 
 
 class Framer:
@@ -247,15 +253,33 @@ def decode_tail(tail: bytes) -> Tail:
     )
 
 
+def tail_headers(tail: bytes) -> list[tuple[bytes, bytes | None]]:
+    """Returns the headers of a record that `encode_tail` has encoded."""
+    start = _behind(tail, 0, 4)
+    (length,) = _LENGTH(tail, start)
+    parts = _elements(tail[start + 4 : start + 4 + length]) if length > 0 else []
+    return [(name or b"", value) for name, value in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def headers_text(headers: Headers) -> str:
+    """Returns headers as Postgres writes a bytea[]."""
+    return _array_text(headers_field(headers)[4:])
+
+
 def _array_text(array: bytes) -> str:
-    elements: list[str] = []
+    parts = ("null" if part is None else f'"\\\\x{part.hex()}"' for part in _elements(array))
+    return "{" + ",".join(parts) + "}"
+
+
+def _elements(array: bytes) -> list[bytes | None]:
+    elements: list[bytes | None] = []
     position = _ARRAY_HEAD
     while position < len(array):
         (length,) = _LENGTH(array, position)
         position += 4
-        elements.append("null" if length < 0 else f'"\\\\x{array[position : position + length].hex()}"')
+        elements.append(None if length < 0 else array[position : position + length])
         position += max(length, 0)
-    return "{" + ",".join(elements) + "}"
+    return elements
 
 
 def without_value(tail: bytes) -> bytes:

@@ -102,7 +102,7 @@ class TopicFacts:
 
 
 class TopicGate(NamedTuple):
-    """What a writer has to know of a topic."""
+    """What a writer has to know of a topic; ``dual`` is whether it was ever written on both sides."""
 
     topic: str
     gate: Gate
@@ -110,6 +110,7 @@ class TopicGate(NamedTuple):
     keep_value: bool
     partitions: int
     partitioner: str
+    dual: bool
 
 
 class GroupOffset(NamedTuple):

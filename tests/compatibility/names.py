@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
+from shim import dual
 from tests.compatibility.judgements import Judgement, judgement_of, judgements
 from tests.compatibility.original import CLIENTS, MODULES, WHOLES, Entry
 from tests.compatibility.ours import more, more_arguments
@@ -33,6 +34,7 @@ def names(entries: Sequence[Entry]) -> Iterator[str]:
     for entry in entries:
         if entry.kind == "class" and (added := [*_more_arguments(entry, entries), *_more_methods(entry)]):
             yield f"- `{_name(entry)}`: {_code(added)}"
+    yield f"- `shim.dual`: {_code(dual.__all__)} ([dual-writes.md](dual-writes.md))"
 
 
 def _more_methods(entry: Entry) -> list[str]:

@@ -5,6 +5,13 @@ copy /*queue.*/job_queue (
   created_at, last_error, process_after
 ) from stdin (format binary);
 
+-- name: copy_dual_rows
+-- The same, each with its id at the end: for dual-written topics only.
+copy /*queue.*/job_queue (
+  topic, partition, log_offset, timestamp_ms, timestamp_type, key, value, headers, encoding, payload,
+  created_at, last_error, process_after, message_id
+) from stdin (format binary);
+
 -- name: judge_json
 -- Whether jsonb takes each of these texts: null where it does, else the SQLSTATE.
 select /*queue.*/job_jsonb_sqlstate(value) as sqlstate

@@ -41,10 +41,13 @@ grant select, insert, update, delete on
 -- name: grant_job_queue_producer
 -- Writes jobs, takes their offsets from the partitions' heads, makes topics; of rows it sees where they are, no more.
 grant insert on /*queue.*/job_queue to job_queue_producer;
-grant select (id, status, created_at, topic, partition, log_offset, deduplication_key)
+grant select (id, status, created_at, topic, partition, log_offset, deduplication_key, message_id)
   on /*queue.*/job_queue to job_queue_producer;
 grant select, insert on /*queue.*/job_topic to job_queue_producer;
 grant select, insert, update on /*queue.*/job_partition to job_queue_producer;
+grant update (epoch) on /*queue.*/job_topic to job_queue_producer;
+grant select, insert, update, delete on /*queue.*/dual_producer to job_queue_producer;
+grant insert, select (topic, message_id) on /*queue.*/dual_inbox to job_queue_producer;
 grant select on /*queue.*/job_cluster, /*queue.*/job_schema_migration to job_queue_producer;
 do $$
 begin
@@ -60,14 +63,16 @@ $$;
 grant select on
   /*queue.*/job_queue, /*queue.*/job_topic, /*queue.*/job_partition, /*queue.*/job_cluster, /*queue.*/job_group,
   /*queue.*/job_group_member, /*queue.*/job_group_partition, /*queue.*/job_group_offset,
-  /*queue.*/job_progress, /*queue.*/job_depth, /*queue.*/job_failure, /*queue.*/job_schema_migration
+  /*queue.*/job_progress, /*queue.*/job_depth, /*queue.*/job_failure, /*queue.*/job_schema_migration,
+  /*queue.*/dual_producer, /*queue.*/dual_inbox
   to job_queue_reader;
 
 -- name: grant_job_queue_migrator
 -- Drains and administers: writes the queue and everything beside it, but does not change its shape.
 grant select, insert, update, delete on
   /*queue.*/job_queue, /*queue.*/job_topic, /*queue.*/job_partition, /*queue.*/job_group,
-  /*queue.*/job_group_member, /*queue.*/job_group_partition, /*queue.*/job_group_offset
+  /*queue.*/job_group_member, /*queue.*/job_group_partition, /*queue.*/job_group_offset,
+  /*queue.*/dual_producer, /*queue.*/dual_inbox
   to job_queue_migrator;
 grant select on
   /*queue.*/job_progress, /*queue.*/job_depth, /*queue.*/job_failure, /*queue.*/job_cluster,

@@ -36,7 +36,7 @@ select pg_advisory_xact_lock(hashtextextended('gate of /*queue.*/job_topic ' || 
 
 -- name: read_gates
 -- What a writer has to know of each topic.
-select topic, gate, sequencer, keep_value, partitions, partitioner
+select topic, gate, sequencer, keep_value, partitions, partitioner, epoch > 0 as dual
 from /*queue.*/job_topic
 where topic = any(%(topics)s)
 order by topic;

@@ -1,13 +1,27 @@
 """Least rights: what each role may do, what it may not, and init without the right to make roles."""
 
 from contextlib import closing
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from migrator import postgres
 from migrator.postgres import Connection
-from shim.store import append, claims, keep_times, owners, retention, schema, sequence, settle, settlements, topics
+from shim.store import (
+    append,
+    claims,
+    dual_inbox,
+    dual_modes,
+    keep_times,
+    owners,
+    retention,
+    schema,
+    sequence,
+    settle,
+    settlements,
+    topics,
+)
 from shim.store import roles as store_roles
 from shim.store.owners import Owner
 from shim.store.schema import Line
@@ -76,7 +90,7 @@ def test_the_store_asks_for_no_more_than_its_roles_may(
     migrated: Connection, roles: tuple[str, ...], line: Line
 ) -> None:
     assert roles
-    stores = (sequence, retention, claims, settlements, settle)
+    stores = (sequence, retention, claims, settlements, settle, dual_inbox, dual_modes)
     texts = {name: text for store in stores for name, text in store.load(line.schemas).items()}
     told: list[append.Reserved] = []
     one = append.draft("emails", 0, b"k", b"1", None, None, View("json", b"1"))
@@ -86,6 +100,19 @@ def test_the_store_asks_for_no_more_than_its_roles_may(
     assert append.outcome(migrated, texts, told[0])
     with migrated.transaction():
         append.append_in(migrated, texts, [one])
+    mode = dual_modes.register(migrated, texts, "me", "here", ["emails"])["emails"]
+    assert dual_modes.beat(migrated, texts, "me", {"emails": 1})["emails"] == mode
+    copy = dual_inbox.Copy("emails", uuid4(), "me", 1, b"k", b"1", (), 0)
+    assert dual_inbox.put(migrated, texts, [copy]) == {"emails"}
+    dual_modes.leave(migrated, texts, "me")
+    migrated.execute("set role job_queue_migrator")
+    assert dual_modes.fence(migrated, texts, "emails").fenced
+    assert not dual_modes.lift(migrated, texts, "emails").fenced
+    assert dual_inbox.meet(migrated, texts, [("emails", copy.message_id.bytes)]) == 0
+    assert dual_inbox.sweep(migrated, texts, "emails") == 0
+    migrated.execute("set role job_queue_reader")
+    assert dual_inbox.phantoms(migrated, texts, "emails") == []
+    assert dual_modes.producers(migrated, texts, "emails") == []
     migrated.execute("set role job_queue_worker")
     assert sequence.sequence(migrated, texts, "emails") == 1
     terms = claims.own(migrated, texts, "mailers", ["emails"])["emails"]
