@@ -1,5 +1,6 @@
 """Delivery reports: what became of messages, as it is told to the application in its own thread."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import itemgetter, length_hint
@@ -118,6 +119,9 @@ class Reporter:
         inbox: where events go.
         on_delivery: the producer's callback, for messages that have none of their own.
         only_errors: whether nobody wants to hear of messages that were delivered.
+
+    Attributes:
+        under_way: how many stored messages are just being reported.
     """
 
     def __init__(self, outbox: Outbox, inbox: Inbox, on_delivery: OnDelivery | None, *, only_errors: bool) -> None:
@@ -126,9 +130,28 @@ class Reporter:
         self._inbox = inbox
         self._on_delivery = on_delivery
         self._only_errors = only_errors
+        self.renew()
+
+    def renew(self) -> None:
+        """Begins anew, with nothing to report. For the forked child."""
+        self._lock = threading.Lock()
+        self.under_way = 0
 
     def delivered(self, parcel: Parcel, offsets: Sequence[int | None]) -> None:
-        """Settles a parcel that was stored, at these offsets, unless it was given up meanwhile."""
+        """Settles a parcel that was stored, at these offsets, unless it was given up meanwhile.
+
+        For a thread that Ctrl-C does not reach.
+        """
+        messages = len(parcel.rows)
+        with self._lock:
+            self.under_way += messages
+        try:
+            self._deliver(parcel, offsets)
+        finally:
+            with self._lock:
+                self.under_way -= messages
+
+    def _deliver(self, parcel: Parcel, offsets: Sequence[int | None]) -> None:
         rows, drafts = parcel.rows, parcel.drafts
         if not self._outbox.settle(parcel):
             return

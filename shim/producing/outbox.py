@@ -83,8 +83,6 @@ class Outbox:
 
     Attributes:
         on_due: called, outside of any lock, when there is something to take, or soon will be.
-        unserved: how many messages were put and have not been released: those that are settled, and whose reports wait
-            or are just being made, are among them.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -100,7 +98,6 @@ class Outbox:
         self._parcels: list[Parcel] = []
         self._room_messages = self._limits.queue_messages
         self._room_bytes = self._limits.queue_bytes
-        self.unserved = 0
         self._hurry = 0
 
     def __len__(self) -> int:
@@ -126,7 +123,6 @@ class Outbox:
                 raise BufferError("Local: Queue full")
             self._room_messages -= 1
             self._room_bytes -= size
-            self.unserved += 1
             self._waiting_bytes += size
             self._waiting.append(row)
             # Nobody looks yet, or whoever looks waits for more than there now is.
@@ -280,7 +276,6 @@ class Outbox:
         with self._lock:
             self._room_messages += messages
             self._room_bytes += size
-            self.unserved -= messages
 
     def _abandon(self, parcel: Parcel) -> list[Row]:
         parcel.settled = True

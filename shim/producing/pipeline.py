@@ -82,14 +82,15 @@ class Pipeline:
     def renew(self) -> None:
         """Begins anew in a forked child, empty; what the parent queued stays with the parent."""
         left = len(self.outbox)
-        for part in (self._inbox, self.outbox, self._packer, self._sender, self._unique_sender):
+        for part in (self._inbox, self.outbox, self._reporter, self._packer, self._sender, self._unique_sender):
             part.renew()
         if left:
             self._notices.log(Severity.INFO, "FORK", f"{left} messages stay with the process that produced them")
 
     def __len__(self) -> int:
-        # Between the two is what is just being reported.
-        return max(len(self.outbox) + len(self._inbox), self.outbox.unserved)
+        # In this order: what is just being reported is in neither of the two.
+        queued, under_way, served = len(self.outbox), self._reporter.under_way, len(self._inbox)
+        return queued + served or under_way
 
     def gauges(self) -> Mapping[str, float]:
         """Returns how many messages are queued, or reported and not yet served."""
