@@ -266,18 +266,10 @@ def check_identity(source: Source, facts: TopicFacts) -> None:
     Raises:
         RefusedError: cluster, topic id or partitions differ from what was frozen.
     """
-    differences = [
-        f"{name} was {before}, is {now}"
-        for name, before, now in (
-            ("the cluster", source.cluster_id, facts.cluster_id),
-            ("the topic id", source.topic_id, facts.topic_id),
-            ("the number of partitions", source.partitions, len(facts.partitions)),
-        )
-        if before != now
-    ]
-    if differences:
+    changes = facts.changes_since(source.cluster_id, source.topic_id, source.partitions)
+    if changes:
         raise RefusedError(
-            f"topic {source.topic!r} is not the one whose drain began: {'; '.join(differences)}",
+            f"topic {source.topic!r} is not the one whose drain began: {changes}",
             code="topic-changed",
             hint="check --bootstrap-servers; a topic that was recreated is drained under a new name, or after\n"
             f"  delete from kafka_migrator.drain_source where topic = '{source.topic}';",

@@ -83,6 +83,15 @@ class TopicFacts:
         """Whether the log cleaner may have removed records from the middle of the log."""
         return "compact" in self.cleanup_policy
 
+    def changes_since(self, cluster_id: str, topic_id: str | None, partitions: int) -> str:
+        """Says what is not as it was frozen, so that the topic is another one; empty when it is the same."""
+        known = (
+            ("the cluster", cluster_id, self.cluster_id),
+            ("the topic id", topic_id, self.topic_id),
+            ("the number of partitions", partitions, len(self.partitions)),
+        )
+        return "; ".join(f"{name} was {before}, is {now}" for name, before, now in known if before != now)
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:

@@ -116,18 +116,10 @@ def refuse_changed(source: Source, facts: TopicFacts) -> None:
     Raises:
         RefusedError: ``topic-changed``.
     """
-    differences = [
-        f"{name} was {before}, is {now}"
-        for name, before, now in (
-            ("the cluster", source.cluster_id, facts.cluster_id),
-            ("the topic id", source.topic_id, facts.topic_id),
-            ("the number of partitions", source.partitions, len(facts.partitions)),
-        )
-        if before != now
-    ]
-    if differences:
+    changes = facts.changes_since(source.cluster_id, source.topic_id, source.partitions)
+    if changes:
         raise RefusedError(
-            f"topic {source.topic!r} is not the one that was drained: {'; '.join(differences)}",
+            f"topic {source.topic!r} is not the one that was drained: {changes}",
             code="topic-changed",
             hint="check --bootstrap-servers; rows of another topic prove nothing about this one",
         )

@@ -1,4 +1,4 @@
-"""What each message is given before it is written anywhere: an id, and whose how manieth it is."""
+"""What each message is given before it is written anywhere: an id, its producer's name, and its number there."""
 
 import os
 import socket
